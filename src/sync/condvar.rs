@@ -22,8 +22,8 @@ const ALL: u32 = u32::MAX;
 /// variants take the guard of a `Mutex<T>`, and [`wait_robust`](Self::wait_robust) takes the guard
 /// of a [`RobustMutex`](super::RobustMutex). Zeroed memory is a valid condition variable.
 ///
-/// A wait can return spuriously, so check the condition again, or use `wait_while`. All waiters at
-/// one time should use the same lock.
+/// A wait can return spuriously, so check the condition again, or use `wait_while`. All threads
+/// that wait at the same time should use the same lock.
 ///
 /// # Errors
 /// Timed waits return whether the timeout expired. `wait_robust` also returns the errors of the
@@ -34,15 +34,15 @@ const ALL: u32 = u32::MAX;
 /// different conditions need `notify_all`.
 ///
 /// # Process death
-/// A waiter that dies asleep delays no other waiter. A waiter can die after it was woken, which
-/// loses the notification, and a notifier can die between the change and the notification. Other
-/// waiters recheck within the [`recheck_interval`](crate::sync::recheck_interval), and see a
-/// spurious return.
+/// A waiter that dies while it sleeps delays no other waiter. A waiter can die after it was woken,
+/// which loses the notification, and a notifier can die between the change and the notification. In
+/// both cases, the other waiters recheck within the
+/// [`recheck_interval`](crate::sync::recheck_interval), and see a spurious return.
 ///
 /// # How it works
-/// The algorithm is a sequence-number condition variable. Two bits save work: one saves the
-/// notifier a write while there are no waiters, one saves a system call while there are no
-/// sleepers.
+/// The algorithm is a sequence-number condition variable. Two bits save work: `WAITERS` saves the
+/// notifier a write while there are no waiters, and `SLEEPERS` saves a system call while there are
+/// no sleepers.
 ///
 /// | bits | meaning |
 /// | --- | --- |
@@ -51,21 +51,22 @@ const ALL: u32 = u32::MAX;
 /// | 2 to 31 | the number of notifications, wrapping |
 ///
 /// A waiter sets `WAITERS` and reads the number while it holds the lock. A later notification sees
-/// the bit, because the lock orders the two, and changes the number. The waiter sees the change if
-/// it is not asleep yet. If it is about to sleep, the kernel compares the word and refuses. A
-/// waiter sets `SLEEPERS` in a step that fails if the number has changed, so a notification that
-/// comes later wakes it.
+/// the bit, because the lock orders the two accesses, and changes the number. A waiter that is not
+/// asleep yet sees the change. If the waiter is about to sleep, the kernel compares the word and
+/// does not let the waiter sleep. A waiter sets `SLEEPERS` in a step that fails if the number has
+/// changed, so a notification that comes later wakes it.
 ///
 /// `WAITERS` is cleared whenever the number changes: from then on, only sleepers wait for the old
-/// number, and they have the other bit. `SLEEPERS` is cleared in two cases. A step that changes the
-/// number clears it and is followed by a wake of all. Or a wake has found no sleeper and there is
-/// no new waiter, which `WAITERS` would show. A waiter whose timeout expires consumes no
-/// notification, because the kernel then wakes another waiter. After 2^30 notifications between two
-/// steps of one waiter, the number repeats and that waiter keeps sleeping until it rechecks.
+/// number, and `SLEEPERS` is set for them. `SLEEPERS` is cleared in two cases. In the first case, a
+/// step that changes the number clears the bit, and a wake of all sleepers follows. In the second
+/// case, a wake has found no sleeper and there is no new waiter, which `WAITERS` would show. A
+/// waiter whose timeout expires consumes no notification, because the kernel then wakes another
+/// waiter. After 2^30 notifications between two steps of one waiter, the number repeats and that
+/// waiter keeps sleeping until it rechecks.
 ///
 /// # Ordering
-/// All accesses are Relaxed. The lock orders the condition between waiter and notifier; the word
-/// only tells a waiter when to check the condition again.
+/// All accesses are Relaxed. The lock orders the waiter's and the notifier's accesses to the
+/// condition. The word only tells a waiter when to check the condition again.
 ///
 /// # Sources
 /// The condition variable of Rust's standard library, and Ulrich Drepper, *Futexes Are Tricky*
@@ -129,7 +130,7 @@ impl Condvar {
     /// Wakes one waiter, if there is one. Makes no system call if there are no sleepers.
     #[inline]
     pub fn notify_one(&self) {
-        // A load suffices: the lock orders it after the waiter's write.
+        // A load suffices, because the lock orders this load after the waiter's write.
         let word = load_latest(&self.word);
         if has_waiters(word) {
             self.notify_one_waiter(word);
@@ -148,8 +149,9 @@ impl Condvar {
     /// Unlocks a [`RobustMutex`](super::RobustMutex), waits for a notification, and locks again.
     ///
     /// The second value is false if the timeout expired, and true after a notification or a
-    /// spurious return. In both cases the method locks again: without a limit if the timeout is
-    /// infinite, otherwise for at least one [`recheck_interval`](crate::sync::recheck_interval).
+    /// spurious return. In both cases the method locks again. It tries to lock without a limit if
+    /// the timeout is infinite, and otherwise for at least one
+    /// [`recheck_interval`](crate::sync::recheck_interval).
     ///
     /// # Errors
     /// The first value is the result of [`RobustMutex::lock_with`](super::RobustMutex::lock_with).
@@ -183,7 +185,7 @@ impl Condvar {
         self.wait_robust_with_policy(guard, timeout, SpinPolicy::Lock)
     }
 
-    /// Waits as [`wait_robust`](Self::wait_robust), with a spin policy for locking again.
+    /// Waits like [`wait_robust`](Self::wait_robust), with a spin policy for locking again.
     pub(crate) fn wait_robust_with_policy<'a, T>(
         &self,
         guard: RobustMutexGuard<'a, T>,
@@ -197,7 +199,7 @@ impl Condvar {
         let is_notified = self.unlock_and_wait(|| drop(guard), timeout);
         let locked = mutex.lock_with_policy(timeout.for_internal_lock(), policy);
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
-            // Another waiter can use the notification.
+            // This thread did not get the lock, so another waiter can use the notification.
             self.notify_one();
         }
         (locked, is_notified)
@@ -225,7 +227,7 @@ impl Condvar {
         }
     }
 
-    /// Replaces the word, and returns the word before the change.
+    /// Replaces the word, and returns the value before the change.
     fn update(&self, hint: u32, after: impl Fn(u32) -> u32) -> u32 {
         let mut before = hint;
         while let Err(found) = self
@@ -283,7 +285,7 @@ const fn has_waiters(word: u32) -> bool {
     word & (WAITERS | SLEEPERS) != 0
 }
 
-/// The word after a notification of all waiters.
+/// Returns the word after a notification of all waiters.
 const fn after_notification(word: u32) -> u32 {
     (word & !(WAITERS | SLEEPERS)).wrapping_add(NOTIFICATION)
 }

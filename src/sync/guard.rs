@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 /// these names. `Mutex::new` is `const`, for statics.
 ///
 /// # Errors
-/// None. `try_lock` and the timed attempts return `None`. There is no poisoning: a panic that
-/// unwinds through a guard unlocks.
+/// There are no errors. `try_lock` and the timed attempts return `None` if they fail. There is no
+/// poisoning: a panic that unwinds through a guard unlocks the lock.
 ///
 /// # Fairness
-/// None: a running thread may acquire the lock before a thread that is being woken.
+/// The lock is not fair: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Process death
 /// If the holder dies, the lock stays locked forever. Use
 /// [`RobustMutex`](crate::sync::RobustMutex) where a process may be killed while it holds the lock.
 ///
 /// # How it works
-/// See [`RawMutex`]: states, orderings and why it is correct.
+/// See [`RawMutex`] for the states, the orderings, and the reasons why the lock is correct.
 ///
 /// # Example
 /// ```
@@ -94,8 +94,8 @@ unsafe impl lock_api::RawMutexTimed for RawMutex {
 /// A mutex in shared memory, with data that is valid for every bit pattern.
 ///
 /// # Safety
-/// lock_api does not specify the order of the lock and the data. So the processes must run code of
-/// one build of this crate and of lock_api, as two runs of one program do.
+/// lock_api does not specify the order of the lock and the data in memory. So the processes must
+/// run code of one build of this crate and of lock_api, as two runs of one program do.
 // SAFETY: `RawMutex` is `ShmSafe`, the data is `Pod`, and guards change the data only under the
 // lock.
 unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
@@ -119,8 +119,8 @@ pub struct WaitTimeoutResult {
 impl WaitTimeoutResult {
     /// Returns whether the timeout expired.
     ///
-    /// For `wait_timeout` and `wait_until`, true means that there was no notification; for
-    /// `wait_timeout_while`, that the condition was still true.
+    /// For `wait_timeout` and `wait_until`, true means that there was no notification. For
+    /// `wait_timeout_while`, true means that the condition was still true.
     pub fn timed_out(&self) -> bool {
         self.timed_out
     }
@@ -190,8 +190,8 @@ impl Condvar {
         guard: &mut lock_api::MutexGuard<'_, L, T>,
         timeout: Timeout,
     ) -> WaitTimeoutResult {
-        // SAFETY: `guard` holds the lock before and after the wait, and `&mut` excludes its use
-        // meanwhile.
+        // SAFETY: `guard` holds the lock before and after the wait, and `&mut` excludes other uses
+        // of `guard` during the wait.
         let lock = unsafe { lock_api::MutexGuard::mutex(guard).raw() };
         // SAFETY: `guard` holds the lock. Only `guard` unlocks it, because `adopted` is never
         // dropped.
@@ -206,7 +206,7 @@ impl Condvar {
 mod tests {
     use super::*;
 
-    /// The inspector relies on it. (The data may be unsized, so it comes last.)
+    /// The inspector relies on this order. The data may be unsized, so the data comes last.
     #[test]
     fn lock_comes_before_the_data() {
         let (small, large) = (Mutex::new(0_u8), Mutex::new(0_u128));

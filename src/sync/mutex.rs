@@ -17,15 +17,17 @@ const CONTENDED: u32 = 2;
 /// Zeroed memory is a free lock.
 ///
 /// # Errors
-/// None. [`try_lock`](Self::try_lock) and timed attempts return `None` or false.
+/// There are no errors. [`try_lock`](Self::try_lock) and timed attempts return `None` or false if
+/// they fail.
 ///
 /// # Fairness
-/// None: a running thread may acquire the lock before a thread that is being woken.
+/// The lock is not fair: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Process death
-/// If the holder dies, the lock stays locked forever; [`RobustMutex`](super::RobustMutex) does not.
-/// A waiter that dies delays other waiters by at most the
-/// [`recheck_interval`](crate::sync::recheck_interval), and only if it had just been woken.
+/// If the holder dies, the lock stays locked forever. A [`RobustMutex`](super::RobustMutex) does
+/// not stay locked. A waiter that dies delays other waiters by at most the
+/// [`recheck_interval`](crate::sync::recheck_interval), and only if the dead waiter had just been
+/// woken.
 ///
 /// # How it works
 /// | state | meaning | unlocking |
@@ -37,16 +39,17 @@ const CONTENDED: u32 = 2;
 /// A thread writes `CONTENDED` before it sleeps, and the kernel refuses to put it to sleep if that
 /// value was overwritten. So an unlock that replaces `LOCKED` leaves no sleeper behind. A thread
 /// that has slept acquires the lock as `CONTENDED`, because it cannot know whether other threads
-/// sleep: a superfluous wake-up costs a system call, a missing one a hang.
+/// sleep: a superfluous wake-up costs a system call, but a missing wake-up causes a hang.
 ///
-/// Before it sleeps, a waiter spins where that has paid. The loads of a spin only tell when an
-/// exchange may succeed. A thread that was woken and spins again has overwritten no `CONTENDED`, so
-/// the holder unlocks without a system call; the spinning thread acquires the lock as `CONTENDED`.
+/// Before it sleeps, a waiter spins if spinning has paid off before. The loads of a spin only tell
+/// when an exchange may succeed. A thread that was woken and spins again writes nothing while it
+/// spins, so it overwrites no `CONTENDED` and the holder can unlock without a system call. The
+/// spinning thread then acquires the lock as `CONTENDED`.
 ///
 /// # Ordering
-/// Locking is an Acquire that pairs with the Release of the last unlock. Every other access is part
-/// of a read-modify-write as well: a plain load before an exchange shows nothing that the failing
-/// exchange does not show, and loom misses executions of it.
+/// Locking is an Acquire that pairs with the Release of the last unlock. Every other access is also
+/// part of a read-modify-write. A plain load before an exchange would show nothing that a failing
+/// exchange does not show, and loom would miss executions that involve such a load.
 ///
 /// # Sources
 /// "Mutex, take 3" of Ulrich Drepper, *Futexes Are Tricky* (2011), as in musl, glibc and Rust's
@@ -77,8 +80,8 @@ pub struct RawMutex {
     state: AtomicU32,
 }
 
-// SAFETY: the type is one atomic word without a pointer. A word that is no valid state comes from a
-// faulty peer and counts as held.
+// SAFETY: the type is one atomic word without a pointer. A word that is not a valid state comes
+// from a faulty peer and counts as held.
 unsafe impl ShmSafe for RawMutex {
     fn initial() -> Self {
         Self::new()
@@ -101,7 +104,7 @@ impl RawMutex {
     #[inline]
     pub fn lock(&self) -> LockGuard<'_, Self> {
         self.raw_lock();
-        // SAFETY: `raw_lock` locked above, and no other guard exists.
+        // SAFETY: the call of `raw_lock` above acquired the lock, and no other guard exists.
         unsafe { LockGuard::adopt(self) }
     }
 

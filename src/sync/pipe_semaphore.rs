@@ -11,22 +11,22 @@ use crate::platform::{PipeStop, Wake};
 ///
 /// # Errors
 /// [`new`](Self::new) fails if no descriptor is left. `release` returns [`PermitOverflow`] if the
-/// pipe has no room for the permits. `acquire_with` returns false if the timeout expired, or if all
-/// processes that could release a permit have closed the pipe.
+/// pipe has no free space for the permits. `acquire_with` returns false if the timeout expired, or
+/// if all processes that could release a permit have closed the pipe.
 ///
 /// # Fairness
-/// None: the process that reads first acquires the permit.
+/// The semaphore is not fair: the process that reads first acquires the permit.
 ///
 /// # Process death
-/// The permits of a process that dies are lost, as in a `make` that is killed.
+/// The permits of a process that dies are lost, like the tokens of a killed `make`.
 ///
 /// # How it works
 /// To acquire is to read one byte from the pipe, and to release is to write one. The kernel
 /// delivers each byte to one reader. The processes share nothing but the two descriptors.
 ///
 /// # Ordering
-/// A release happens before the acquisition of the released permit, because the lock of the pipe in
-/// the kernel orders them.
+/// A release happens before the acquisition of the released permit, because the kernel's lock of
+/// the pipe orders the two calls.
 ///
 /// # Sources
 /// The jobserver of GNU make (Paul Smith, 1999), whose tokens are bytes in a pipe. The idea is
@@ -61,18 +61,19 @@ pub struct PipeSemaphore {
 
 /// Minimum capacity of the pipe: two pages.
 ///
-/// Bytes read from the oldest page leave no room in it, so a pipe of one page has no guaranteed
-/// room for permits.
+/// Reading some bytes of the oldest page frees no space in that page, so a pipe of one page does
+/// not guarantee free space for permits.
 const MIN_CAPACITY: usize = 2 * MAX_RELEASE;
 
-/// Maximum number of permits of one release: the kernel writes at most that many bytes all or none.
+/// Maximum number of permits in one release. The kernel writes up to this many bytes completely or
+/// not at all.
 const MAX_RELEASE: usize = pipe::PIPE_BUF;
 
 impl PipeSemaphore {
     /// Creates a semaphore with `permits` permits in a new pipe.
     ///
     /// # Errors
-    /// No descriptor is left, or `permits` is more than one release can add.
+    /// Fails if no descriptor is left, or if `permits` is more than one release can add.
     pub fn new(permits: u32) -> std::io::Result<Self> {
         let (reader, writer) = pipe::pipe(MIN_CAPACITY)?;
         let semaphore = Self::from_ends(reader, writer);
@@ -80,13 +81,13 @@ impl PipeSemaphore {
         Ok(semaphore)
     }
 
-    /// Creates the semaphore of an existing pipe, whose bytes are its permits.
+    /// Creates a semaphore from an existing pipe, whose bytes are the permits.
     ///
-    /// A pipe of less than two pages is enlarged. Otherwise a release might find no room although
-    /// permits were acquired before. The kernel refuses to enlarge the pipes of users with too many
-    /// pipes. Such a release then fails with [`PermitOverflow`].
+    /// A pipe of less than two pages is enlarged. In a smaller pipe, a release might find no free
+    /// space although permits were acquired before. The kernel refuses to enlarge the pipes of
+    /// users with too many pipes. In that case, such a release fails with [`PermitOverflow`].
     pub fn from_ends(reader: Reader, writer: Writer) -> Self {
-        // A failure has the effect that the documentation describes.
+        // The documentation of this function describes the effect of a failure.
         let _ = writer.enlarge(MIN_CAPACITY);
         Self {
             permits: reader,
@@ -94,16 +95,16 @@ impl PipeSemaphore {
         }
     }
 
-    /// The read end and the write end of the pipe, to pass to another process.
+    /// Returns the read end and the write end of the pipe, for passing to another process.
     ///
     /// A process that reads a byte acquires a permit, and a process that writes a byte releases
-    /// one. Reads block until a permit is available, as programs expect that know a jobserver but
-    /// not this crate.
+    /// one. A read blocks until a permit is available. Programs that support jobservers but do not
+    /// use this crate expect this behavior.
     pub fn ends(&self) -> (Descriptor<'_>, Descriptor<'_>) {
         (self.permits.descriptor(), self.releases.descriptor())
     }
 
-    /// The maximum number of permits that the pipe holds.
+    /// Returns the maximum number of permits that the pipe holds.
     pub fn capacity(&self) -> usize {
         self.releases.capacity()
     }
@@ -148,10 +149,10 @@ impl RawSemaphore for PipeSemaphore {
     }
 }
 
-/// The byte that make writes.
+/// The byte that GNU make writes as a token.
 const TOKEN: u8 = b'+';
 
-// SAFETY: the kernel delivers each byte to one reader, after its writer has written it.
-// Constructors that make a lock of the semaphore are `unsafe` and forbid writes of bytes that are
-// no permits.
+// SAFETY: the kernel delivers each byte to one reader, after its writer has written it. The
+// constructors that create a lock from the semaphore are `unsafe` and forbid writing bytes that are
+// not permits.
 unsafe impl TrustedSemaphore for PipeSemaphore {}

@@ -13,7 +13,7 @@ use std::time::Duration;
 const WAITERS: u32 = 1;
 const PERMIT: u32 = 2;
 
-/// Maximum number of permits that a [`Semaphore`] counts, as POSIX's `SEM_VALUE_MAX`.
+/// Maximum number of permits that a [`Semaphore`] counts, equal to POSIX's `SEM_VALUE_MAX`.
 pub const MAX_PERMITS: u32 = i32::MAX as u32;
 
 /// A counting semaphore of four bytes for threads and processes.
@@ -28,7 +28,8 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// return `None`.
 ///
 /// # Fairness
-/// None: a running thread may acquire a permit before a thread that is being woken.
+/// The semaphore is not fair: a running thread may acquire a permit before a thread that is being
+/// woken.
 ///
 /// # Process death
 /// The permits of a process that dies are lost, as with `sem_t`. A waiter that dies loses no
@@ -48,18 +49,18 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// behind. Those permits are from the same release, or from releases that saw `WAITERS` clear.
 ///
 /// A release does not access the word after it has added the permit: the thread that acquires the
-/// permit may free the memory at once. Older versions of glibc (bug 12674) and musl (commit
+/// permit may free the memory immediately. Older versions of glibc (bug 12674) and musl (commit
 /// 88c4e720) got this wrong.
 ///
 /// Two threads that access the word in turns, as both sides of a buffer do, slow each other down. A
-/// thread that waited or lost a race for the word therefore waits a moment for more permits, where
-/// that has paid. This affects only the time of its next access.
+/// thread that waited or lost a race for the word therefore waits a moment for more permits, if
+/// this has paid off before. This affects only the time of its next access.
 ///
 /// # Ordering
 /// An acquisition is an Acquire that pairs with the Release of the release that added its permit.
-/// Every access is a read-modify-write. The expected value of its first attempt is a hint, and no
-/// decision depends on it: a plain load, or for the release of a [`Permit`] the value that its
-/// acquisition left.
+/// Every access is a read-modify-write. The expected value of the first attempt is a hint, on which
+/// no decision depends. The hint comes from a plain load. For the release of a [`Permit`], the hint
+/// is the value that the acquisition left.
 ///
 /// # Sources
 /// E. W. Dijkstra, *Cooperating sequential processes* (1965).
@@ -91,12 +92,12 @@ pub struct Semaphore {
     state: AtomicU32,
 }
 
-/// Error of a release that would exceed the number of permits that a semaphore can count.
+/// The error returned when a release would exceed the maximum number of permits of a semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermitOverflow {
-    /// The permits that the semaphore had.
+    /// The number of permits that the semaphore had.
     pub held: u32,
-    /// The permits that were to be added.
+    /// The number of permits that the call tried to add.
     pub added: u32,
 }
 
@@ -147,7 +148,7 @@ impl Semaphore {
         /// Creates a semaphore with `permits` permits.
         ///
         /// # Errors
-        /// `permits` is more than [`MAX_PERMITS`].
+        /// Fails if `permits` is more than [`MAX_PERMITS`].
         pub fn new(permits: u32) -> Result<Self, PermitOverflow> {
             if permits > MAX_PERMITS {
                 return Err(PermitOverflow { held: 0, added: permits });
@@ -196,7 +197,7 @@ impl Semaphore {
     /// Adds permits and wakes waiters for them.
     ///
     /// # Errors
-    /// There would be more than [`MAX_PERMITS`] permits. The semaphore is unchanged then.
+    /// Fails if there would be more than [`MAX_PERMITS`] permits. The semaphore is then unchanged.
     #[inline]
     pub fn release(&self, count: u32) -> Result<(), PermitOverflow> {
         if count == 0 {
@@ -215,8 +216,8 @@ impl Semaphore {
                 return self.fail_release(state, count);
             }
             let released = (state & !WAITERS) + count * PERMIT;
-            // Release pairs with the Acquire of `acquire_at`, after which earlier writes are
-            // visible.
+            // Release pairs with the Acquire of `acquire_at`: the acquiring thread sees this
+            // thread's earlier writes.
             match self
                 .state
                 .compare_exchange(state, released, Release, Relaxed)
@@ -236,7 +237,7 @@ impl Semaphore {
         futex::wake(&self.state, 1);
     }
 
-    /// Fails with an overflow, or tries again if `state` was a wrong hint.
+    /// Fails with an overflow, or tries the release again if `state` was a wrong hint.
     #[cold]
     fn fail_release(&self, state: u32, added: u32) -> Result<(), PermitOverflow> {
         match self.state.compare_exchange(state, state, Relaxed, Relaxed) {
@@ -293,7 +294,7 @@ impl Semaphore {
         acquisition.map(result)
     }
 
-    /// A likely state with at least one permit.
+    /// Returns a likely state with at least one permit.
     #[inline]
     fn permit_hint(&self) -> u32 {
         match load_hint(&self.state, PERMIT) {
@@ -304,7 +305,7 @@ impl Semaphore {
 
     /// Acquires without blocking, and sets `mark`, which is `WAITERS` or 0.
     ///
-    /// Otherwise returns the state without permits that it found.
+    /// If no permit is available, returns the state that it found.
     #[inline]
     fn acquire_available(&self, max: u32, mark: u32) -> Result<Acquisition, u32> {
         let mut state = self.permit_hint();
@@ -317,7 +318,7 @@ impl Semaphore {
         Err(state)
     }
 
-    /// Acquires if the state is `state`, which has a permit, and sets `mark`.
+    /// Acquires and sets `mark` if the current state is still `state`, which has a permit.
     #[inline]
     fn acquire_at(&self, state: u32, max: u32, mark: u32) -> Result<Acquisition, u32> {
         let count = (state / PERMIT).min(max);
@@ -384,8 +385,8 @@ struct Acquisition {
     remaining: u32,
 }
 
-/// Keeps the hint a branch: without the cold call, the compiler computes it without one, which
-/// delays the compare-exchange.
+/// Makes the compiler compute the hint with a branch. Without this cold call, the compiler computes
+/// the hint without a branch, which delays the compare-exchange.
 #[cold]
 fn one_permit() -> u32 {
     PERMIT
@@ -450,8 +451,8 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        // The acquisition left room for this permit. An overflow means that other threads released
-        // permits that they never acquired, and this permit is one of those.
+        // The acquisition left space for this permit. An overflow means that other threads released
+        // permits that they never acquired, and one of those permits took the place of this one.
         let _ = self.semaphore.release_at(self.remaining, 1);
     }
 }

@@ -9,11 +9,11 @@ use crate::platform::constructor;
 /// memory is shared, use [`Condvar`](super::Condvar).
 ///
 /// # Errors
-/// None. `wait_with` returns false if the timeout expired. It returns true at once, as after a
-/// spurious return, if the semaphore cannot count one waiter more.
+/// There are no errors. `wait_with` returns false if the timeout expired. It returns true
+/// immediately, like a spurious return, if the semaphore cannot count one more waiter.
 ///
 /// # Fairness
-/// That of the semaphores.
+/// Fairness depends on the semaphores.
 ///
 /// # Process death
 /// A waiter that dies stays registered, and the notifier that wakes it waits for it forever. Use
@@ -27,18 +27,19 @@ use crate::platform::constructor;
 /// | `wakes` | 1 for each waiter that a notifier has unregistered |
 /// | `woken` | 1 for each waiter that has taken its wake-up |
 ///
-/// A notifier unregisters a waiter and releases a wake-up for it. No thread registers before the
-/// wake-up was taken, so no later waiter can take it. A waiter whose timeout expires unregisters
-/// itself. If no waiter is registered any more, a notifier has released a wake-up for this waiter,
-/// which takes it.
+/// A notifier unregisters a waiter and releases a wake-up for it. No thread can register before the
+/// wake-up was taken, so no later waiter can take that wake-up. A waiter whose timeout expires
+/// unregisters itself. If no registered waiter is left, a notifier has released a wake-up for this
+/// waiter, and the waiter takes that wake-up.
 ///
 /// # Ordering
-/// The lock orders the condition between waiter and notifier, as with every condition variable.
+/// The lock orders the waiter's and the notifier's accesses to the condition, as with every
+/// condition variable.
 ///
 /// # Sources
 /// The last version in Andrew Birrell, *Implementing Condition Variables with Semaphores* (2003).
-/// Here the number of waiters is a semaphore as well, so nothing but semaphores is shared, and a
-/// wait can time out.
+/// Here, the number of waiters is also a semaphore, so nothing but semaphores is shared, and a wait
+/// can time out.
 ///
 /// # Example
 /// ```
@@ -160,7 +161,8 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
             let mut rest = max;
             while rest > 0 {
                 let batch = rest.min(MAX_BATCH);
-                // No thread registers meanwhile, so fewer waiters than requested are all of them.
+                // No thread registers during this loop. So if a batch wakes fewer waiters than
+                // requested, all waiters are awake.
                 if self.notify_batch(batch) < batch {
                     return;
                 }
@@ -169,7 +171,8 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
         });
     }
 
-    /// Wakes at most `max` waiters and returns how many. Runs under `with_entry`.
+    /// Wakes at most `max` waiters and returns how many it woke. The caller runs it in
+    /// `with_entry`.
     fn notify_batch(&self, max: u32) -> u32 {
         let registered = (0..max).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
         let count = registered.count() as u32;
@@ -179,16 +182,17 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
     }
 }
 
-/// Maximum number of waiters that a step wakes.
+/// Maximum number of waiters that one batch wakes.
 ///
-/// A semaphore in a pipe releases at most a page of permits at once.
+/// A semaphore in a pipe releases at most one page of permits in one call.
 const MAX_BATCH: u32 = 1024;
 
 fn acquire(semaphore: &impl RawSemaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
 }
 
-/// Releases permits for which there is room, because as many were acquired before.
+/// Releases permits. The semaphore has space for them, because as many permits were acquired
+/// before.
 fn release(semaphore: &impl RawSemaphore, count: u32) {
     let _ = semaphore.release(count);
 }
@@ -196,8 +200,8 @@ fn release(semaphore: &impl RawSemaphore, count: u32) {
 impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
     /// Waits as [`RawCondvar`] requires.
     ///
-    /// Returns true at once, as after a notification, if the semaphore cannot count one waiter
-    /// more.
+    /// Returns true immediately, as after a notification, if the semaphore cannot count one more
+    /// waiter.
     fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
         if timeout == Timeout::NonBlocking {
             return false;

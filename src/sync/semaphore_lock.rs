@@ -3,7 +3,7 @@
 use super::{PipeSemaphore, RawLock, Semaphore, Timeout, TrustedSemaphore};
 use crate::platform::constructor;
 
-/// A lock made of any trusted semaphore, for example one in a pipe.
+/// A lock made of any trusted semaphore, for example a semaphore in a pipe.
 ///
 /// Use it for processes that share descriptors but no memory. Where memory is shared, use
 /// [`RawMutex`](super::RawMutex).
@@ -13,7 +13,7 @@ use crate::platform::constructor;
 /// `None` if the timeout expired.
 ///
 /// # Fairness
-/// That of the semaphore.
+/// Fairness depends on the semaphore.
 ///
 /// # Process death
 /// If the holder dies, its permit is lost, and the lock stays locked forever.
@@ -39,8 +39,8 @@ use crate::platform::constructor;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// Processes share the lock by the descriptors of its pipe. Another process inherits or receives
-/// them, and creates its own value from them:
+/// Processes share the lock through the descriptors of its pipe. Another process inherits or
+/// receives the descriptors, and creates its own `SemaphoreLock` from them:
 /// ```
 /// use interlatch::platform::pipe::{Reader, Writer};
 /// use interlatch::sync::{PipeSemaphore, RawLock, SemaphoreLock, Timeout};
@@ -80,7 +80,7 @@ impl SemaphoreLock<PipeSemaphore> {
     /// Creates a free lock from a semaphore in a new pipe.
     ///
     /// # Errors
-    /// No descriptor is left.
+    /// Fails if no descriptor is left.
     pub fn with_pipe() -> std::io::Result<Self> {
         PipeSemaphore::new(1).map(Self)
     }
@@ -91,12 +91,12 @@ impl<P: TrustedSemaphore> SemaphoreLock<P> {
     ///
     /// # Safety
     /// The semaphore has one permit in all, which is available or held by a user of the same lock.
-    /// The semaphore and its descriptors are used only for such locks.
+    /// The semaphore and its descriptors are used only for locks made with this function.
     pub unsafe fn from_semaphore(semaphore: P) -> Self {
         Self(semaphore)
     }
 
-    /// The semaphore of the lock, to pass its descriptors to another process.
+    /// Returns the semaphore of the lock, for passing its descriptors to another process.
     ///
     /// # Safety
     /// The caller acquires and releases permits only as such a lock does: releasing a permit that
@@ -108,14 +108,15 @@ impl<P: TrustedSemaphore> SemaphoreLock<P> {
 }
 
 // SAFETY: the semaphore has one permit, by the contract of the constructors. `TrustedSemaphore`
-// promises that each permit has one holder, and that the releaser's writes are visible to it.
+// promises that each permit has one holder, and that the releaser's writes are visible to that
+// holder.
 unsafe impl<P: TrustedSemaphore> RawLock for SemaphoreLock<P> {
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
         self.0.acquire_with(timeout)
     }
 
     unsafe fn unlock(&self) {
-        // The acquisition left room for the permit.
+        // The release cannot fail, because the acquisition left space for the permit.
         let _ = self.0.release(1);
     }
 }

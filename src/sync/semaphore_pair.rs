@@ -10,18 +10,18 @@ use std::time::Duration;
 /// A hand-off between writers and readers.
 ///
 /// Writers and readers alternate. With one slot, the turns are write, read, write, read. With `n`
-/// slots, writers are at most `n` turns ahead of the readers, and readers are never ahead. Dropping
-/// a [`Turn`] ends it and lets the other side continue.
+/// slots, writers are at most `n` turns ahead of the readers, and readers are never ahead of the
+/// writers. Dropping a [`Turn`] ends it and lets the other side continue.
 ///
-/// A turn does not say which slot it is about. With more than one slot, the data of the turns needs
-/// a lock, as in `BoundedBuffer`.
+/// A turn does not say which slot it uses. With more than one slot, the data of the turns needs a
+/// lock, as in `BoundedBuffer`.
 ///
 /// # Errors
 /// [`new`](Self::new) returns [`PermitOverflow`] for too many slots. `try_write`, `try_read` and
 /// the timed variants return `None`.
 ///
 /// # Fairness
-/// None: see [`Semaphore`].
+/// The pair is not fair: see [`Semaphore`].
 ///
 /// # Process death
 /// The turn of a process that dies never ends, so its slot is lost. Use
@@ -29,8 +29,9 @@ use std::time::Duration;
 /// turn.
 ///
 /// # How it works
-/// Each side acquires a permit of its own semaphore and releases a permit of the other's. So the
-/// permits of both semaphores and the turns in progress always add up to the number of slots.
+/// Each side acquires a permit of its own semaphore and releases a permit of the other side's
+/// semaphore. So the permits of both semaphores and the turns in progress always add up to the
+/// number of slots.
 ///
 /// # Ordering
 /// The end of a turn is a Release that pairs with the Acquire of the other side's next turn: see
@@ -80,17 +81,18 @@ impl ShmType for SemaphorePair {
 
 impl SemaphorePair {
     constructor! {
-        /// Creates a pair with one slot, which is the writers'.
+        /// Creates a pair with one slot, which belongs to the writers.
         pub fn one() -> Self {
             Self { writer: Semaphore::binary(), next_line: CachePadded, reader: Semaphore::empty() }
         }
     }
 
     constructor! {
-        /// Creates a pair with `slots` slots, which are all the writers'.
+        /// Creates a pair with `slots` slots, which all belong to the writers.
         ///
         /// # Errors
-        /// `slots` is [`MAX_PERMITS`] or more: a semaphore must count one permit more.
+        /// Fails if `slots` is [`MAX_PERMITS`] or more, because a semaphore must be able to count
+        /// one more permit.
         pub fn new(slots: u32) -> Result<Self, PermitOverflow> {
             if slots >= MAX_PERMITS {
                 return Err(PermitOverflow { held: 1, added: slots });
@@ -116,7 +118,7 @@ impl SemaphorePair {
 
 impl<P: RawSemaphore> SemaphorePair<P> {
     constructor! {
-        /// Creates a pair of two semaphores.
+        /// Creates a pair from two semaphores.
         ///
         /// `writer` has a permit for each slot, and `reader` has none.
         pub fn from_parts(writer: P, reader: P) -> Self {
@@ -204,8 +206,8 @@ impl<P: RawSemaphore> SemaphorePair<P> {
 
 /// One or several turns of one side of a [`SemaphorePair`].
 ///
-/// Dropping the turn ends it and lets the other side continue. A panic during the turn ends it as
-/// well, as if its work were done.
+/// Dropping the turn ends it and lets the other side continue. A panic during the turn also ends
+/// it, as if the work of the turn were done.
 ///
 /// # Process death
 /// The turn of a process that dies never ends.
@@ -249,17 +251,17 @@ impl<'a, P: RawSemaphore> Turn<'a, P> {
         self.count
     }
 
-    /// Ends at most `count` of the turns and returns the others to the same side.
+    /// Ends at most `count` of the turns and returns the remaining turns to the same side.
     pub fn end(mut self, count: u32) {
         let unused = self.count.saturating_sub(count);
         if unused > 0 {
             self.count -= unused;
-            // An overflow means that other threads released permits that were never turns.
+            // An overflow means that other threads released permits that did not come from turns.
             let _ = self.own.release(unused);
         }
     }
 
-    /// Returns the turn to the same side, without a turn for the other side.
+    /// Returns the turn to the same side, without giving a turn to the other side.
     pub fn cancel(self) {
         self.end(0);
     }
@@ -268,8 +270,8 @@ impl<'a, P: RawSemaphore> Turn<'a, P> {
 impl<P: RawSemaphore> Drop for Turn<'_, P> {
     fn drop(&mut self) {
         if self.count > 0 {
-            // An overflow means that other threads released permits that were never turns. The
-            // other side then has permits enough to continue.
+            // An overflow means that other threads released permits that did not come from turns.
+            // The other side then has enough permits to continue.
             let _ = self.other.release(self.count);
         }
     }

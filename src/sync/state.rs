@@ -1,6 +1,7 @@
 //! States of primitives as the inspector reads them from foreign memory.
 //!
-//! Each primitive reads its own words, in its own file. Every value of a word has a state.
+//! Each primitive reads its own words, in its own file. Every value of a word corresponds to a
+//! state.
 
 /// State of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +30,13 @@ pub enum LockState {
     Unrecoverable,
     /// The state is not known.
     Unknown,
-    /// A faulty peer wrote the word, which is no valid state. Users of the lock see it as held.
+    /// A faulty peer wrote the word, which is not a valid state. Users of the lock treat the lock
+    /// as held.
     Damaged(u32),
 }
 
 impl LockState {
-    /// The thread that holds the lock, if the lock records it.
+    /// Returns the thread that holds the lock, if the lock records its holder.
     pub fn holder(self) -> Option<u32> {
         match self {
             Self::HeldBy { thread, .. } => Some(thread),
@@ -95,7 +97,7 @@ pub struct RobustSemaphorePairState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlotState {
-    /// Whether the slot is the readers'.
+    /// Whether the slot belongs to the readers.
     pub readable: bool,
     /// The lock of the slot, which the thread with the turn holds.
     pub holder: LockState,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// The time for which an operation may block.
 ///
-/// Every blocking operation has a form that takes a `Timeout`, with a name that ends in `_with`.
+/// Every blocking operation has a form that takes a `Timeout` and has a name that ends in `_with`.
 /// The blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`)
-/// call it.
+/// call that form.
 ///
 /// # Example
 /// ```
@@ -25,7 +25,7 @@ pub enum Timeout {
     NonBlocking,
     /// The operation blocks at most until the deadline.
     At(Deadline),
-    /// The operation blocks until it is done.
+    /// The operation blocks until it can complete.
     Infinite,
 }
 

@@ -1,7 +1,7 @@
 //! Traits of locks, condition variables and semaphores.
 //!
 //! A buffer works with any [`RawLock`], [`RawCondvar`] and [`RawSemaphore`], so the same source
-//! runs on a futex in shared memory and on every other implementation of these contracts.
+//! code works with a futex in shared memory and with every other implementation of these contracts.
 
 use super::{PermitOverflow, Timeout};
 
@@ -46,7 +46,7 @@ pub unsafe trait RawLock: Sync {
     }
 }
 
-/// Guard of a [`RawLock`]: unlocks when dropped, also by a panic.
+/// Guard of a [`RawLock`]: unlocks when dropped, including during a panic.
 ///
 /// See [`RawLock`] for an example.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub unsafe trait RawLock: Sync {
 pub struct LockGuard<'a, L: RawLock + ?Sized>(&'a L);
 
 impl<'a, L: RawLock + ?Sized> LockGuard<'a, L> {
-    /// Creates a guard of a lock that the caller already holds.
+    /// Creates a guard for a lock that the caller already holds.
     ///
     /// # Safety
     /// The caller holds the lock and leaves the unlocking to the guard.
@@ -124,13 +124,13 @@ pub trait RawSemaphore: Sync {
     /// Adds `count` permits and wakes waiters for them.
     ///
     /// # Errors
-    /// The semaphore cannot count that many permits. It is unchanged then.
+    /// Fails if the semaphore cannot count that many permits. The semaphore is then unchanged.
     fn release(&self, count: u32) -> Result<(), PermitOverflow>;
 }
 
 /// A semaphore whose permits may protect memory.
 ///
 /// # Safety
-/// There are never more acquisitions than releases and initial permits. Everything that happened
-/// before a release happens before the acquisition of the released permit.
+/// The number of acquisitions never exceeds the sum of releases and initial permits. Everything
+/// that happened before a release happens before the acquisition of the released permit.
 pub unsafe trait TrustedSemaphore: RawSemaphore {}

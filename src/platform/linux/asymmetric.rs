@@ -16,7 +16,8 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{compiler_fence, fence};
 use rustix::thread::{MembarrierCommand, membarrier};
 
-/// Registers this process with the kernel. Returns false if the kernel does not support this.
+/// Registers this process with the kernel. Returns false if the kernel does not support the
+/// barrier.
 ///
 /// Without registration neither the light nor the heavy loads of this process order anything.
 pub fn register() -> bool {

@@ -1,4 +1,4 @@
-//! Deadlines on `CLOCK_MONOTONIC`, which changes to the time of day do not affect.
+//! Deadlines on `CLOCK_MONOTONIC`, a clock that ignores changes to the time of day.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::{Duration, Instant};

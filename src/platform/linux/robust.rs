@@ -410,7 +410,7 @@ pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
     unsafe { commit_in(number, |number| number, value) };
 }
 
-/// Writes like [`commit`] a number that is a field of the content of the cell.
+/// Does the same as [`commit`] for a number that is a field of the content of the cell.
 ///
 /// # Safety
 /// No other access to the content of the cell happens during the call, and `field` returns an

@@ -1,12 +1,12 @@
-//! The asymmetric barriers of the model: a store before a load of another word.
+//! The asymmetric barriers of the model, which order a store before a load of another word.
 //!
 //! Both loads read the newest value, in a step that loom sees as conflicting with every write of
 //! the word. So if two processes each store and then load the other's word, at least one of them
-//! sees the other's store. Neither load orders any other memory. A weakening replaces either by a
-//! plain load, which may happen early.
+//! sees the other's store. Neither load orders any other memory. A weakening replaces one of the
+//! two loads with a plain load, which may happen before the store.
 //!
-//! This does not try older values for a light load without a heavy counterpart, so such a value
-//! must be harmless.
+//! The model does not try older values for a light load without a heavy counterpart, so an older
+//! value must be harmless for such a load.
 
 use super::{AtomicU32, AtomicU64, weakening};
 use core::panic::Location;
@@ -17,7 +17,8 @@ pub fn register() -> bool {
     true
 }
 
-/// Loads after this process's earlier stores, with respect to [`load_after_heavy_barrier`].
+/// Loads the word after this process's earlier stores, with respect to
+/// [`load_after_heavy_barrier`].
 #[track_caller]
 pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
     if weakening::is_left_out(Location::caller()) {
@@ -26,7 +27,8 @@ pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
     word.load_latest(Relaxed)
 }
 
-/// Loads after this process's earlier stores, with respect to [`load_after_light_barrier`].
+/// Loads the word after this process's earlier stores, with respect to
+/// [`load_after_light_barrier`].
 #[track_caller]
 pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
     if weakening::is_left_out(Location::caller()) {

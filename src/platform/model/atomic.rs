@@ -1,4 +1,5 @@
-//! loom's atomics, which record each call: process, operation, source line, value read and written.
+//! loom's atomics, with a record of each call: its process, operation, source line, and the values
+//! that it reads and writes.
 
 use super::event::{Action, Site};
 use super::{choice, death, weakening, world};
@@ -47,7 +48,7 @@ macro_rules! atomic {
             }
 
             /// Touches the companion, if the word has one, before an access of the word. loom tries
-            /// both orders of any two touches, and so of the accesses.
+            /// both orders of any two touches, and therefore both orders of the two accesses.
             fn touch(&self) {
                 if let Some(companion) = &self.companion {
                     let _ = world::step(|| {
@@ -65,8 +66,9 @@ macro_rules! atomic {
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
                 if world::current() == world::KERNEL {
-                    // SAFETY: loom checks that no store is concurrent. The kernel thread loads only
-                    // before and after the processes run, when there is a single value to read.
+                    // SAFETY: loom checks that no store happens at the same time. The kernel thread
+                    // loads a word only before the processes start and after they have ended. At
+                    // these times, the load can return only one value.
                     return unsafe { self.inner.unsync_load() };
                 }
                 let site = Location::caller();
@@ -148,7 +150,7 @@ macro_rules! atomic {
                 self.update(order, |order| self.inner.swap(value, order), |_| value)
             }
 
-            /// Adds, wrapping, and returns the previous value.
+            /// Adds with wrap-around and returns the previous value.
             #[track_caller]
             pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                 self.update(
@@ -158,7 +160,7 @@ macro_rules! atomic {
                 )
             }
 
-            /// Subtracts, wrapping, and returns the previous value.
+            /// Subtracts with wrap-around and returns the previous value.
             #[track_caller]
             pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
                 self.update(
@@ -178,7 +180,7 @@ macro_rules! atomic {
                 )
             }
 
-            /// Clears all other bits and returns the previous value.
+            /// Clears all bits that are not in `bits` and returns the previous value.
             #[track_caller]
             pub fn fetch_and(&self, bits: $value, order: Ordering) -> $value {
                 self.update(
@@ -188,7 +190,7 @@ macro_rules! atomic {
                 )
             }
 
-            /// Writes `new` if the word holds `current`; returns the previous value.
+            /// Writes `new` if the word holds `current`, and returns the previous value.
             #[track_caller]
             pub fn compare_exchange(
                 &self,
@@ -225,8 +227,8 @@ macro_rules! atomic {
                 result
             }
 
-            /// As [`compare_exchange`](Self::compare_exchange), but it may fail spuriously where
-            /// the scenario allows that.
+            /// Does the same as [`compare_exchange`](Self::compare_exchange), but may fail
+            /// spuriously if the scenario allows that.
             #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
@@ -244,8 +246,8 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// Reads the newest value of the word, in a step that conflicts with every write of it
-            /// and writes nothing.
+            /// Reads the newest value of the word, in a step that writes nothing but conflicts with
+            /// every write of the word.
             #[track_caller]
             #[allow(dead_code, reason = "not every width needs it")]
             pub(super) fn load_latest(&self, order: Ordering) -> $value {
@@ -285,11 +287,12 @@ atomic!(AtomicU32, AtomicU32, u32);
 atomic!(AtomicU64, AtomicU64, u64);
 atomic!(AtomicUsize, AtomicUsize, usize);
 
-/// Creates a word with this value that a process loads and later writes.
+/// Creates a word with this initial value, for a word that a process loads and later writes.
 ///
-/// loom misses executions of such a word, and the verdict would be *blind*. The tracked word has a
-/// companion that every access touches first, so loom misses nothing, at the price of more
-/// executions. A word that is read only in the step that writes it needs no companion.
+/// Without special treatment, loom would miss executions that involve such a word, and the verdict
+/// would be *blind*. The tracked word has a companion that every access touches first, so loom
+/// misses nothing, at the price of more executions. A word that is read only in the step that
+/// writes it needs no companion.
 #[track_caller]
 pub fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32 {
@@ -298,7 +301,7 @@ pub fn new_tracked(value: u32) -> AtomicU32 {
     }
 }
 
-/// As [`new_tracked`], with 64 bits.
+/// Creates a word like [`new_tracked`], but with 64 bits.
 #[track_caller]
 pub fn new_tracked_u64(value: u64) -> AtomicU64 {
     AtomicU64 {
@@ -319,15 +322,16 @@ impl AtomicU32 {
         read
     }
 
-    /// Increments the word and returns the previous value: a step of the kernel, never weakened.
+    /// Increments the word and returns the previous value. This is a step of the kernel, which is
+    /// never weakened.
     pub(super) fn increment_by_kernel(&self, order: Ordering) -> u32 {
         world::step(|| self.inner.fetch_add(1, order))
     }
 
-    /// Exchanges the word of a dead owner as the kernel does.
+    /// Exchanges the word of a dead owner, like the kernel.
     ///
-    /// Release: pairs with the Acquire of the next owner, which then sees what the dead owner
-    /// wrote.
+    /// The exchange is a Release that pairs with the Acquire of the next owner, which then sees
+    /// what the dead owner wrote.
     pub(super) fn compare_exchange_by_kernel(
         &self,
         current: u32,

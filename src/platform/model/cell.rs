@@ -53,8 +53,9 @@ impl<T> UnsafeCell<T> {
 
     /// Returns a copy for the destructors that run while a dying process unwinds.
     ///
-    /// The copy lives until the execution ends. A value that a destructor moves out exists twice
-    /// then, which is harmless because models with deaths have plain items.
+    /// The copy lives until the execution ends. A value that a destructor moves out of the copy
+    /// then exists twice. This is harmless, because models with deaths use only plain data as
+    /// items.
     fn copy(&self) -> *mut T {
         let copy = world::scratch(Layout::new::<T>()).cast::<T>();
         // SAFETY: `scratch` returns memory for one `T`. Processes are coroutines of one thread, and

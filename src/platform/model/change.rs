@@ -1,4 +1,4 @@
-//! The weakenings of an operation.
+//! The ways in which a weakening can change an operation.
 
 use core::sync::atomic::Ordering;
 
@@ -36,7 +36,7 @@ impl Change {
         Self::LeaveOut,
     ];
 
-    /// Returns its name in tables and on the command line.
+    /// Returns the name of the change in tables and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Relax => "relax",
@@ -50,7 +50,7 @@ impl Change {
         }
     }
 
-    /// The ordering that replaces the one in the source.
+    /// Returns the ordering that replaces the ordering in the source.
     pub(super) fn ordering(self) -> Option<Ordering> {
         match self {
             Self::Relax => Some(Ordering::Relaxed),

@@ -4,10 +4,10 @@ use super::event::Action;
 use super::world;
 use core::panic::Location;
 
-/// Chooses a number of `0..count`; loom explores each of them.
+/// Chooses a number in `0..count`. loom explores every number.
 ///
 /// # Panics
-/// Panics when the choices of the model are used up: a limit that is hit fails the model.
+/// Panics if the model has no choices left. Hitting this limit fails the model.
 #[track_caller]
 pub fn choose(count: u32) -> u32 {
     let mut chosen = 0;
@@ -20,7 +20,7 @@ pub fn choose(count: u32) -> u32 {
     chosen
 }
 
-/// Chooses a boolean; loom explores both values.
+/// Chooses a boolean. loom explores both values.
 pub(super) fn choose_bool() -> bool {
     let (choices, index) = world::next_choice();
     world::step(|| choices.read(index))

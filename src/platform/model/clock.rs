@@ -1,4 +1,5 @@
-//! The clock of the model, in which a deadline passes by choice.
+//! The clock of the model, in which a nondeterministic choice decides whether a deadline has
+//! passed.
 
 use super::choice;
 use std::time::{Duration, Instant};
@@ -10,17 +11,17 @@ use std::time::{Duration, Instant};
 pub struct Deadline(());
 
 impl Deadline {
-    /// A deadline after this time.
+    /// Creates a deadline. The model ignores the duration.
     pub fn after(_timeout: Duration) -> Self {
         Self(())
     }
 
-    /// A deadline at this instant.
+    /// Creates a deadline. The model ignores the instant.
     pub fn at(_instant: Instant) -> Self {
         Self(())
     }
 
-    /// Whether the deadline has passed: both answers are explored.
+    /// Returns whether the deadline has passed. loom explores both answers.
     pub(crate) fn has_passed(self) -> bool {
         choice::choose_bool()
     }

@@ -1,14 +1,14 @@
 //! The death of simulated processes: which process dies, and before which of its steps.
 //!
 //! Every operation on shared memory, every system call and every change of the robust list is a
-//! step before which a process may die. A death during a sleep equals a death before the sleep,
-//! since other processes may do anything in between, or a death after the process has consumed a
-//! wake-up.
+//! step before which a process may die. A death during a sleep is not a separate case. It is
+//! equivalent to one of two deaths: a death before the sleep, because other processes may do
+//! anything between the two moments, or a death after the process has consumed a wake-up.
 //!
-//! Dying unwinds to the top of the process, past every panic hook. The destructors on the way are
-//! code that a killed process never runs. So their accesses to shared memory have no effect: words
-//! are not accessed, cells are replaced by copies, and every exchange seems to succeed, so that no
-//! loop repeats.
+//! A dying process unwinds to its top without running a panic hook. The unwinding runs destructors,
+//! which a killed process never runs. So their accesses to shared memory have no effect: words are
+//! not accessed, cells are replaced by copies, and every exchange seems to succeed, so that no loop
+//! repeats.
 
 use super::event::{Action, Site};
 use super::world;
@@ -24,7 +24,7 @@ thread_local! {
 /// A process and the step before which it dies, counted from 0.
 pub type Death = (usize, usize);
 
-/// Lets these processes die in every execution in which they reach their step.
+/// Makes each of these processes die in every execution in which the process reaches its step.
 pub fn plan(deaths: Vec<Death>) {
     PLAN.set(deaths);
 }
@@ -47,9 +47,9 @@ pub(super) fn planned_for(process: usize) -> Option<usize> {
     })
 }
 
-/// Begins a step of the running process, which may die before it.
+/// Begins a step of the running process, which may die before the step.
 ///
-/// Returns false if the process is dead already and only unwinds; the step then has no effect.
+/// Returns false if the process is already dead and only unwinds. The step then has no effect.
 pub(super) fn survives(site: Site) -> bool {
     if world::current() == world::KERNEL || !is_planned() {
         return true;

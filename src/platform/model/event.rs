@@ -5,7 +5,7 @@ use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
-/// A line of source.
+/// A source line.
 pub type Site = &'static Location<'static>;
 
 /// One operation of one process.
@@ -66,7 +66,7 @@ pub enum Action {
         before: u32,
         call: PipeCall,
     },
-    /// Waits for a pipe, in the queue of this word.
+    /// The process waits for a pipe, in the queue of this word.
     Poll {
         word: u32,
         timed: bool,
@@ -85,7 +85,7 @@ pub enum Action {
         count: u32,
     },
     Dies,
-    /// A step of the running process on its robust list, or of the kernel when it is dead.
+    /// A step on the robust list, by the running process or, after its death, by the kernel.
     Robust {
         word: u32,
         step: RobustStep,
@@ -150,7 +150,7 @@ impl Action {
         }
     }
 
-    /// Returns true if the process falls asleep, false if it awakes, else `None`.
+    /// Returns true if the process falls asleep, false if it wakes up, and `None` otherwise.
     pub fn sleeps(&self) -> Option<bool> {
         match self {
             Self::Wait { .. } | Self::Poll { .. } => Some(true),

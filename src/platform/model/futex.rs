@@ -1,15 +1,15 @@
-//! The futex as a model sees it.
+//! The futex of the model.
 //!
 //! Checking the word and joining its queue is one step, as in the kernel, where both happen under
 //! the lock of the hash bucket. The queue is plain memory that loom does not see. The check is a
-//! read-modify-write that loom does see, so it tries both orders of every wait and wake.
+//! read-modify-write that loom does see, so loom tries both orders of every wait and wake.
 //!
 //! **A wake orders no memory.** loom's own `unpark` passes the waker's view of memory to the
 //! waiter, which would hide every missing Acquire and Release. Here the kernel thread unparks the
-//! waiter (see [`process`](super::process)); it has acquired nothing from the waker.
+//! waiter (see [`process`](super::process)). The kernel thread has acquired nothing from the waker.
 //!
 //! **A sleeper is disabled and does not poll.** So loom can run other processes instead wherever
-//! the order matters; a sleeper that polled with `yield_now` would hide executions.
+//! the order matters. A sleeper that polled with `yield_now` would hide executions.
 
 use super::event::{Action, Site};
 use super::{AtomicU32, Deadline, choice, death, weakening, world};
@@ -21,7 +21,7 @@ pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
     deadline
 }
 
-/// Sleeps until another process wakes the word, if it still holds `expected`.
+/// Sleeps until another process wakes the word, if the word still holds `expected`.
 #[track_caller]
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let site = Location::caller();
@@ -95,7 +95,8 @@ fn leave(queue: &AtomicU32, checked: &AtomicU32, reason: Wake) -> Wake {
     }
 }
 
-/// Wakes at most `count` waiters of the word and returns how many; which ones is a choice.
+/// Wakes at most `count` waiters of the word and returns how many it woke. loom explores every
+/// choice of waiters.
 #[track_caller]
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     let site = Location::caller();
@@ -110,7 +111,7 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     wake_up_to(word, count, waiting, site)
 }
 
-/// Wakes one waiter, as the kernel does when a process has died; this wake is never weakened.
+/// Wakes one waiter, as the kernel does when a process has died. This wake is never weakened.
 pub(super) fn wake_by_kernel(word: &AtomicU32, site: Site) {
     word.load_by_kernel();
     wake_up_to(word, 1, world::queue_length(word.number()), site);
@@ -129,9 +130,11 @@ fn wake_up_to(word: &AtomicU32, count: u32, waiting: u32, site: Site) -> u32 {
     woken
 }
 
-/// Chooses the waiters before the step that wakes them, which is a single step as in the kernel.
+/// Chooses the waiters before the step that wakes them. As in the kernel, a single step wakes all
+/// of them.
 ///
-/// A process that joins the queue in between is a waiter at the check of another execution.
+/// A process may join the queue between the choice and that step. Another execution covers the case
+/// in which that process joins before the choice.
 #[track_caller]
 fn wake_some(word: &AtomicU32, count: u32, waiting: u32) -> u32 {
     let mut chosen = Vec::new();

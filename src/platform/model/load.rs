@@ -1,4 +1,4 @@
-//! Loads whose value is only a hint, or needs to be the newest.
+//! Loads of a value that is only a hint, and loads of the newest value.
 
 use super::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -6,7 +6,8 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 /// Returns `otherwise` as a hint for the first try of a compare-exchange.
 ///
 /// A right and a wrong hint differ only in one failed compare-exchange, and the constant is right
-/// in some executions and wrong in others. A plain load would add no behaviour and hide executions.
+/// in some executions and wrong in others. A plain load would add no behaviour, but would hide
+/// executions.
 pub fn load_hint(_word: &AtomicU32, otherwise: u32) -> u32 {
     otherwise
 }
@@ -20,7 +21,8 @@ pub fn load_latest(word: &AtomicU32) -> u32 {
     word.fetch_or(0, Relaxed)
 }
 
-/// As [`load_latest`], and acquires what was released with that value.
+/// Loads the newest value like [`load_latest`], and acquires the memory that was released with that
+/// value.
 #[track_caller]
 pub fn load_latest_acquire(word: &AtomicU32) -> u32 {
     word.load_latest(Acquire)

@@ -1,4 +1,4 @@
-//! The model platform: the seam over loom.
+//! The model platform, which implements the seam with loom.
 //!
 //! A simulated process is a loom thread. Every operation on shared memory passes through this
 //! folder, which records it with its source line, can weaken it, and lets its process wait or die.
@@ -7,10 +7,11 @@
 //! that promises no more than the kernel's ([`futex`]), a pipe, the robust list, deaths,
 //! nondeterministic choices ([`choice`]), and a record of each execution ([`world`]).
 //!
-//! The imports point one way. [`event`] and `change` are plain data. [`world`] holds the state of
-//! an execution and imports only these two. [`death`], [`choice`] and [`weakening`] decide what
-//! happens at a step. The atomics, the cell and the clock are built on them; then come the futex,
-//! the robust list, the pipe and the spin; [`process`] runs an execution.
+//! Modules import each other in one direction only. [`event`] and `change` are plain data.
+//! [`world`] holds the state of an execution and imports only these two. [`death`], [`choice`] and
+//! [`weakening`] decide what happens at a step. The atomics, the cell and the clock are built on
+//! these three. The futex, the robust list, the pipe and the spin form the next layer. [`process`]
+//! runs an execution.
 
 pub mod asymmetric;
 mod atomic;
@@ -36,7 +37,7 @@ pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use load::{load_hint, load_latest, load_latest_acquire};
 
-/// Defines a constructor: an ordinary function here, a `const fn` on Linux.
+/// Defines a constructor, which is an ordinary function here and a `const fn` on Linux.
 macro_rules! constructor {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility fn $($rest)*

@@ -1,16 +1,17 @@
-//! The pipe as a model sees it: a queue of bytes in the kernel.
+//! The pipe of the model: a queue of bytes in the kernel.
 //!
-//! Each call is one step, as in the kernel, where it happens under the lock of the pipe. The bytes
-//! are plain memory that loom does not see. The step is a read-modify-write of a word that loom
-//! does see, so it tries every order of the calls on one pipe. A reader acquires what the writer of
-//! its bytes wrote before, and so does every later reader; nothing else is ordered.
+//! Each call is one step, as in the kernel, where the call happens under the lock of the pipe. The
+//! bytes are plain memory that loom does not see. The step is a read-modify-write of a word that
+//! loom does see, so loom tries every order of the calls on one pipe. A reader, and every later
+//! reader, sees what the writer of the bytes wrote to memory before it called `write`. The calls
+//! order nothing else.
 //!
-//! A call moves as many bytes as are available, or as have room. Short reads and writes appear in
-//! pipes whose capacity is not a whole number of items.
+//! A read takes as many bytes as are available, and a write adds as many bytes as fit. Short reads
+//! and writes appear in pipes whose capacity is not a whole number of items.
 //!
 //! The model counts bytes where the kernel counts pages. So it shows neither a page that stays in
-//! use until its last byte is read, nor a page with too little room for a write. Tests on real
-//! pipes cover the arithmetic of pages ([`capacity_for`], [`items_in`]).
+//! use until its last byte is read, nor a page with too little free space for a write. Tests on
+//! real pipes cover the page arithmetic ([`capacity_for`], [`items_in`]).
 
 use super::event::{Action, PipeCall, Site};
 use super::{AtomicU32, Deadline, choice, death, futex, world};
@@ -20,7 +21,7 @@ use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The largest write that is atomic: it writes all its bytes contiguously or none.
+/// The size of the largest atomic write, which writes all its bytes contiguously or none.
 pub const PIPE_BUF: usize = 8;
 
 /// Returns the capacity that holds `count` items of `size` bytes.
@@ -33,7 +34,7 @@ pub fn items_in(capacity: usize, size: usize) -> usize {
     capacity / size
 }
 
-/// A descriptor for another process, which the model does not have.
+/// A placeholder for the descriptor of a pipe, because the model has no descriptors.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptor<'a>(core::marker::PhantomData<&'a ()>);
 
@@ -47,7 +48,7 @@ pub struct Writer(Arc<Pipe>);
 
 #[derive(Debug)]
 struct Pipe {
-    /// The word that every call changes; waiting readers queue on it.
+    /// The word that every call changes and on which waiting readers queue.
     calls: AtomicU32,
     /// The word that waiting writers queue on.
     writable: AtomicU32,
@@ -65,7 +66,7 @@ struct PipeState {
 /// Creates a pipe that holds this number of bytes.
 ///
 /// # Errors
-/// None in the model.
+/// The model never returns an error.
 #[track_caller]
 pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     assert!(
@@ -177,12 +178,12 @@ impl Pipe {
     }
 }
 
-/// Waits until the reader has bytes or the writer has room.
+/// Waits until the reader has bytes or the writer has free space.
 ///
-/// As `poll` does, the wait joins each queue in the step that checks that pipe.
+/// The wait joins the queue of each pipe in the step that checks that pipe, like `poll`.
 ///
 /// # Errors
-/// None in the model.
+/// The model never returns an error.
 #[track_caller]
 pub fn wait_either(
     reader: &Reader,
@@ -228,7 +229,7 @@ impl Reader {
     /// Reads the available bytes, up to the length of the buffer; 0 is the end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` if the pipe is empty.
+    /// Returns `WouldBlock` if the pipe is empty.
     #[track_caller]
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
         let site = Location::caller();
@@ -252,7 +253,7 @@ impl Reader {
     /// Waits until the pipe has bytes, or the stream has ended.
     ///
     /// # Errors
-    /// None in the model.
+    /// The model never returns an error.
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
@@ -267,7 +268,7 @@ impl Reader {
     /// Waits until this number of bytes is available, or the stream has ended.
     ///
     /// # Errors
-    /// See [`wait`](Self::wait).
+    /// Returns the same errors as [`wait`](Self::wait).
     #[track_caller]
     pub fn wait_for(&self, bytes: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let (site, has) = (Location::caller(), |state: &PipeState| {
@@ -279,7 +280,8 @@ impl Reader {
     /// Reads, blocking while the pipe is empty.
     ///
     /// # Errors
-    /// `WouldBlock` if the wait ended spuriously; otherwise see [`read`](Self::read).
+    /// Returns `WouldBlock` if the wait ended spuriously, and otherwise the same errors as
+    /// [`read`](Self::read).
     #[track_caller]
     pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
         self.wait(None)?;
@@ -290,7 +292,7 @@ impl Reader {
         state.has_bytes(1)
     }
 
-    /// Returns the number of bytes in the pipe, which other processes may have changed since.
+    /// Returns the number of bytes in the pipe. Other processes may change this number at any time.
     pub fn available(&self) -> usize {
         self.0.calls.load_by_kernel();
         self.0
@@ -309,7 +311,7 @@ impl Reader {
     /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// `Unsupported` if the capacity, which is fixed, is smaller.
+    /// Returns `Unsupported` if the capacity, which is fixed, is smaller.
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         self.0.check_capacity(capacity)
     }
@@ -321,10 +323,11 @@ impl Reader {
 }
 
 impl Writer {
-    /// Writes as many bytes as have room; at most [`PIPE_BUF`] bytes are written all or not at all.
+    /// Writes as many bytes as fit. A write of at most [`PIPE_BUF`] bytes writes all of them or
+    /// none.
     ///
     /// # Errors
-    /// `WouldBlock` if the pipe has no room, `Broken` if every reader is closed.
+    /// Returns `WouldBlock` if the pipe has no free space, and `Broken` if every reader is closed.
     #[track_caller]
     pub fn write(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
         let site = Location::caller();
@@ -353,10 +356,10 @@ impl Writer {
         written
     }
 
-    /// Waits until [`PIPE_BUF`] bytes have room, or every reader is closed.
+    /// Waits until the pipe has free space for [`PIPE_BUF`] bytes, or every reader is closed.
     ///
     /// # Errors
-    /// None in the model.
+    /// The model never returns an error.
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
@@ -369,10 +372,10 @@ impl Writer {
         self.0.check(|state| state.has_room(self.0.capacity, size))
     }
 
-    /// Waits until an item of this size [has room](Self::has_room).
+    /// Waits until the pipe [has room](Self::has_room) for an item of this size.
     ///
     /// # Errors
-    /// See [`wait`](Self::wait).
+    /// Returns the same errors as [`wait`](Self::wait).
     #[track_caller]
     pub fn wait_for(&self, size: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
@@ -380,10 +383,11 @@ impl Writer {
         Ok(self.0.wait(&self.0.writable, deadline, site, has_room))
     }
 
-    /// Writes, blocking while the pipe has no room.
+    /// Writes, blocking while the pipe has no free space.
     ///
     /// # Errors
-    /// `WouldBlock` if the wait ended spuriously; otherwise see [`write`](Self::write).
+    /// Returns `WouldBlock` if the wait ended spuriously, and otherwise the same errors as
+    /// [`write`](Self::write).
     #[track_caller]
     pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
         self.wait(None)?;
@@ -403,7 +407,7 @@ impl Writer {
     /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// See [`Reader::enlarge`].
+    /// Returns the same errors as [`Reader::enlarge`].
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         self.0.check_capacity(capacity)
     }

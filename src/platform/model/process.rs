@@ -1,10 +1,12 @@
 //! Simulated processes: loom threads with an identity, and a thread for the kernel.
 //!
-//! The kernel thread has acquired nothing from the processes, so being unparked by it orders no
-//! memory. It opens the [`choice`](super::choice)s before the processes start, delivers wake-ups
-//! while they run, and verifies the end state after all of them have finished.
+//! The kernel thread has acquired nothing from the processes, so an unpark by the kernel thread
+//! orders no memory. The kernel thread opens the [`choice`](super::choice)s before the processes
+//! start, delivers wake-ups while they run, and verifies the end state after all of them have
+//! finished.
 //!
-//! loom has five threads: four processes and the kernel. Process 0 runs on the main thread.
+//! loom runs at most five threads: four processes and the kernel. Process 0 runs on the main
+//! thread.
 
 use super::death::{self, DeathUnwind};
 use super::robust;
@@ -22,15 +24,15 @@ pub const MAX: usize = 4;
 /// The code of one process.
 pub type Body = Box<dyn FnOnce()>;
 
-/// The nondeterminism that an execution has besides the order of its processes.
+/// The nondeterminism of an execution in addition to the order of its processes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScenarioConfig {
     /// The maximum number of binary choices.
     pub choices: usize,
-    /// The number of waits of each process, its first ones, that may be interrupted.
+    /// The number of waits of each process that may be interrupted, counted from its first wait.
     pub interruptions: usize,
-    /// The number of weak compare-exchanges of each process, its first ones, that may fail
-    /// spuriously.
+    /// The number of weak compare-exchanges of each process that may fail spuriously, counted from
+    /// its first one.
     pub spurious_failures: usize,
     /// Whether sleepers recheck after the death of a process.
     pub rechecks: bool,
@@ -50,10 +52,11 @@ impl ScenarioConfig {
     }
 }
 
-/// Runs one execution: the bodies as processes, then `verify` on the state that they left.
+/// Runs one execution: first the bodies as processes, then `verify` on the state that they have
+/// left.
 ///
 /// # Panics
-/// Fails the model if there are no bodies or more than [`MAX`].
+/// Fails the model if there are no bodies or more than [`MAX`] bodies.
 pub fn run(bodies: Vec<Body>, config: ScenarioConfig, verify: Body) {
     assert!(
         (1..=MAX).contains(&bodies.len()),
@@ -70,9 +73,10 @@ pub fn run(bodies: Vec<Body>, config: ScenarioConfig, verify: Body) {
             let choices = Choices::new(config.total_choices(count));
             let processes = (0..count).map(|number| config.process(number)).collect();
             world::populate(processes, choices.clone(), config.rechecks);
-            // Pairs with the Acquire of process 0, which publishes the choices but not the stores
-            // of `open`. If process 0 created the choices itself, loom would not let it read their
-            // first value: a thread does not read a value again that it knew before it yielded.
+            // This Release pairs with the Acquire of process 0. It publishes the choices but not
+            // the stores of `open`. If process 0 created the choices itself, loom would not let it
+            // read their first value. In loom, a thread that has yielded does not read a value that
+            // it knew before the yield.
             ready.store(1, Release);
             choices.open();
             kernel(&ended, count, verify);
@@ -130,9 +134,9 @@ fn kernel(ended: &Cell<usize>, count: usize, verify: Body) {
     while ended.get() < count {
         let woken = world::take_to_unpark();
         if woken.is_empty() && !world::all_finished() {
-            // The scheduler prefers a process that can run. It runs this thread although it has no
-            // work only when it tries every thread at some point. The run changes nothing: what
-            // would follow is explored from the siblings of this step.
+            // The scheduler prefers a process that can run. It runs this thread, which has no work,
+            // only at a point where it tries every thread. Running this thread changes nothing, and
+            // everything that would follow is explored from the alternatives to this step.
             loom::skip_branch();
         }
         woken.iter().for_each(loom::thread::Thread::unpark);

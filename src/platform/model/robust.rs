@@ -4,8 +4,8 @@
 //! The kernel visits every entry of the list, then the pending one. A word that still holds the id
 //! of the dead owner becomes `OWNER_DIED` and keeps its waiters bit; if that bit is set, the kernel
 //! wakes one waiter. If an operation was pending and the word holds no owner, the kernel also wakes
-//! one waiter: the dead process may have been about to wake it, or had consumed the wake-up in its
-//! stead.
+//! one waiter: the dead process may have been about to wake that waiter, or may have consumed the
+//! wake-up instead of that waiter.
 
 use super::event::{Action, RobustStep};
 use super::world::RobustList;
@@ -50,7 +50,8 @@ pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
     act(&Owner(current_id()))
 }
 
-/// The id that the running process writes into its words; no process has that of the kernel thread.
+/// Returns the id that the running process writes into its words. No process has the id of the
+/// kernel thread.
 fn current_id() -> u32 {
     match world::current() {
         world::KERNEL => 1000,
@@ -64,7 +65,7 @@ impl Owner {
         self.0
     }
 
-    /// Whether the owner can hold one more word: always.
+    /// Returns true: the owner can always hold one more word.
     pub fn has_room(&self) -> bool {
         true
     }
@@ -72,12 +73,12 @@ impl Owner {
     /// Makes room for one more word.
     ///
     /// # Errors
-    /// None in the model.
+    /// The model never returns an error.
     pub fn make_room(&self) -> Result<(), RobustListError> {
         Ok(())
     }
 
-    /// Sets the pending operation, which is on this word.
+    /// Sets this word as the one with a pending operation.
     #[track_caller]
     pub fn set_pending(&self, word: &RobustWord) {
         self.step(word, RobustStep::SetPending, |list| {
@@ -96,7 +97,7 @@ impl Owner {
         }
     }
 
-    /// Adds a word to the list, which the process holds from now on.
+    /// Adds a word to the list. From now on, the process holds the word.
     #[track_caller]
     pub fn link(&self, word: &RobustWord) {
         self.step(word, RobustStep::Link, |list| {
@@ -129,7 +130,7 @@ impl Owner {
     }
 }
 
-/// The kernel's part after a death, run by the thread of the dead process.
+/// Does the kernel's work after a death, in the thread of the dead process.
 pub(super) fn exit() {
     let RobustList { held, pending } = world::robust_list(core::mem::take);
     for address in held.iter().rev().filter(|held| Some(**held) != pending) {
@@ -138,7 +139,7 @@ pub(super) fn exit() {
         handle_death(word, RobustStep::KernelFindsHeld);
     }
     if let Some(address) = pending {
-        // SAFETY: as above.
+        // SAFETY: the words are part of the state of the scenario, which outlives its processes.
         let word = unsafe { RobustWord::from_address(address) };
         handle_death(word, RobustStep::KernelFindsPending);
     }
@@ -182,7 +183,7 @@ pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
     unsafe { commit_in(number, |number| number, value) };
 }
 
-/// As [`commit`], for a number that is a field of the content of the cell.
+/// Does the same as [`commit`] for a number that is a field of the content of the cell.
 ///
 /// # Safety
 /// No other access to the content of the cell happens during the call, which loom checks, and

@@ -1,14 +1,14 @@
-//! The spin of the model: no outcome depends on spinning, only the time that a wait takes.
+//! The spin of the model. Spinning affects only the time that a wait takes, never an outcome.
 
 use super::{AtomicU32, Deadline, world};
 use core::marker::PhantomData;
 
-/// What a waiter spins for. All policies are equal here.
+/// What a waiter spins for. All policies have the same effect in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpinPolicy {
     /// A lock.
     Lock,
-    /// A lock of turns.
+    /// A lock that each thread acquires in quick succession to begin and finish turns.
     Turns,
     /// A permit or a notification.
     Event,
@@ -16,12 +16,12 @@ pub enum SpinPolicy {
     Items,
 }
 
-/// The spinning phase of one wait: it claims once to have seen the condition, without a load.
+/// The spinning phase of one wait, which claims once to have seen the condition, without a load.
 ///
 /// The caller's next read-modify-write finds the true value. Only the first wait of each process
-/// spins, which keeps the models small. With two processes it spins before it sleeps, which shows
-/// every effect on the other process. With more it spins after a sleep, where the presence of
-/// others matters.
+/// spins, which keeps the models small. With two processes, that wait spins before it sleeps, which
+/// shows every effect on the other process. With more than two processes, that wait spins after a
+/// sleep, where the presence of other processes matters.
 #[derive(Debug)]
 pub struct Spin<'a> {
     is_enabled: bool,
@@ -42,7 +42,7 @@ impl Spin<'_> {
         self.is_enabled
     }
 
-    /// Claims that the condition holds, once.
+    /// Returns true on the first call, to claim that the condition holds, and false afterwards.
     pub fn wait_until(&mut self, _condition: impl Fn(u32) -> bool) -> bool {
         core::mem::take(&mut self.is_enabled)
     }
@@ -59,7 +59,7 @@ impl Spin<'_> {
     }
 }
 
-/// Does nothing, as [`Spin::wait_for_batch`].
+/// Does nothing: loom explores every number of permits that the caller can find.
 pub fn batch_wait(_word: &AtomicU32, _deadline: Option<Deadline>, _count: impl Fn(u32) -> u32) {}
 
 /// Does nothing: other processes may run at every step anyway.

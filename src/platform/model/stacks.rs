@@ -1,11 +1,12 @@
 //! Coroutine stacks that are reused from one execution to the next.
 //!
 //! loom maps, protects and unmaps a stack for each thread of each execution, and spends most of its
-//! time on these calls. The three functions here interpose those of the C library in this program
+//! time on these calls. The three functions here replace those of the C library, in this program
 //! only. An unmapped stack is kept, and the next stack of the same length reuses it. All other
 //! calls go to the kernel unchanged.
 //!
-//! The kept memory is small: a model has at most five threads, so five stacks.
+//! The kept memory is small, because a model has at most five threads and therefore at most five
+//! stacks.
 
 use core::ffi::{c_int, c_void};
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,7 @@ const MAX: usize = 16;
 
 static STACKS: Mutex<[Option<Stack>; MAX]> = Mutex::new([None; MAX]);
 
-/// Maps each stack anew from now on, as stock loom does. Call it before the first execution.
+/// Maps each stack anew from now on, like unmodified loom. Call this before the first execution.
 pub fn disable_reuse() {
     let unusable = Stack {
         start: 0,
@@ -124,7 +125,7 @@ unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
     unsafe { libc::syscall(libc::SYS_munmap, address, length) as c_int }
 }
 
-/// `mprotect(2)`, except that a stack with a guard page is left alone.
+/// `mprotect(2)`, except that a stack with a guard page is left unchanged.
 ///
 /// # Safety
 /// The caller keeps the contract of `mprotect(2)`.

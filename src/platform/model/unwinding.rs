@@ -1,12 +1,13 @@
 //! Unwinding in one pass, with a cache of the searched frame descriptions.
 //!
-//! loom ends each coroutine by a panic that its root catches, four or five times an execution. The
-//! unwinder walks the same few frames twice: first to find the frame that catches, then to clean
-//! up. A model's process needs neither the search nor a second lookup. The functions here interpose
-//! those of libgcc in this program only, and forward every call until [`enable`] is called.
+//! loom ends each coroutine with a panic that the root of the coroutine catches. This happens four
+//! or five times per execution. The unwinder walks the same few frames twice: first to find the
+//! frame that catches, then to clean up. A model's process needs neither the search nor a second
+//! lookup. The functions here replace those of libgcc, in this program only, and forward every call
+//! until [`enable`] is called.
 //!
-//! - `_Unwind_Find_FDE` caches the address of each frame description. It stays valid, because no
-//!   library is loaded or unloaded after the start.
+//! - `_Unwind_Find_FDE` caches the address of each frame description. The address stays valid,
+//!   because no library is loaded or unloaded after the start.
 //! - `_Unwind_RaiseException` skips the first walk, as `_Unwind_ForcedUnwind` does. Rust's frames
 //!   clean up and catch as usual. Only an uncaught panic differs: it cleans up before it aborts.
 
@@ -103,7 +104,7 @@ extern "C" fn at_each_frame(
     if actions & IS_END_OF_STACK == 0 { 0 } else { 5 }
 }
 
-/// Returns the function of this name that this file interposes.
+/// Returns the original function of this name, which this file replaces.
 ///
 /// # Safety
 /// `F` is the type of that function.

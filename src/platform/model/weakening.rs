@@ -1,7 +1,8 @@
-//! Weakening one source line without recompiling: a relaxed ordering, a dropped or reduced wake.
+//! Weakens one source line without recompiling: relaxes an ordering, or drops or reduces a wake.
 //!
-//! `--weaken` runs the models once for every site and every weakening of it. A site whose weakening
-//! no model detects is either unnecessary in the source or lacks a model.
+//! `--weaken` runs the models once for every site and every weakening of that site. If no model
+//! detects a weakening, either the source needs no stronger operation at that site, or a model is
+//! missing.
 
 use super::event::Site;
 use super::world;
@@ -17,7 +18,7 @@ pub struct Weakening {
     pub file: String,
     /// The line of the call.
     pub line: u32,
-    /// What the weakening does there.
+    /// The change that the weakening makes at this site.
     pub change: Change,
 }
 
@@ -51,7 +52,7 @@ pub(super) fn ordering(site: Site, written: Ordering) -> Ordering {
     used.unwrap_or(written)
 }
 
-/// As [`ordering`], for a load, which cannot release.
+/// Does the same as [`ordering`] for a load, which cannot be a Release.
 pub(super) fn load_ordering(site: Site, written: Ordering) -> Ordering {
     match (written, ordering(site, written)) {
         (Ordering::SeqCst, Ordering::AcqRel) => Ordering::Acquire,
@@ -59,7 +60,7 @@ pub(super) fn load_ordering(site: Site, written: Ordering) -> Ordering {
     }
 }
 
-/// As [`ordering`], for a store, which cannot acquire.
+/// Does the same as [`ordering`] for a store, which cannot be an Acquire.
 pub(super) fn store_ordering(site: Site, written: Ordering) -> Ordering {
     match (written, ordering(site, written)) {
         (Ordering::SeqCst, Ordering::AcqRel) => Ordering::Release,

@@ -19,7 +19,8 @@ use std::time::Duration;
 /// If a process dies while holding a `RobustMutex`, the next [`lock`](Self::lock) returns
 /// `Err(OwnerDied(guard))`: the lock is held, and the data is as the dead process left it. Repair
 /// the data, then call [`Inconsistent::mark_consistent`]. [`lock_or_repair`](Self::lock_or_repair)
-/// does both in one call and returns an error that works with `?` and `anyhow`.
+/// locks, repairs and marks the data in one call, and returns an error that works with `?` and
+/// `anyhow`.
 ///
 /// # Errors
 /// [`lock`](Self::lock) and its variants return [`RobustLockError`]. That error may hold the guard,
@@ -27,7 +28,7 @@ use std::time::Duration;
 /// `Send + Sync + 'static`.
 ///
 /// # Fairness
-/// None: a running thread may acquire the lock before a thread that is being woken.
+/// The lock is not fair: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Panics
 /// Methods of the lock do not panic. If a panic unwinds through a guard, the next holder gets
@@ -45,22 +46,24 @@ use std::time::Duration;
 /// | the thread that got `OwnerDied` drops it unrepaired | `Unrecoverable`, from then on |
 /// | the holder calls `fork(3)` | blocks: the parent still holds the lock |
 ///
-/// The child of a fork must not use the guard that it inherits. It may drop it, which does nothing.
+/// The child of a fork must not use the guard that it inherits. The child may drop the guard, which
+/// does nothing.
 ///
-/// The kernel reports the death at once, without comparing thread ids, so a reused id is never
+/// The kernel reports the death immediately, without comparing thread ids, so a reused id is never
 /// mistaken for the dead holder. The report reaches all processes of one pid namespace.
 ///
-/// The memory of the lock must not be reused while a thread of another process may still be
-/// leaving `lock` or the drop of a guard: if that thread dies there, the kernel accesses the word
-/// once more (glibc bug 14485 describes this). [`RawRobustMutex`] says what leaked guards do.
+/// The memory of the lock must not be reused while a thread of another process may still be leaving
+/// `lock` or the drop of a guard: if that thread dies there, the kernel accesses the word once more
+/// (glibc bug 14485 describes this). [`RawRobustMutex`] describes the effects of leaked guards.
 ///
 /// # Signals
 /// Signal handlers must not use the lock, as with every lock.
 ///
 /// # How it works
-/// The lock is a [`RawRobustMutex`] in front of the data. That page describes the states, the
-/// orderings and the kernel's part. A guard records the thread that acquired the lock, so the copy
-/// of a guard in the child of a fork never unlocks the parent's lock.
+/// The lock is a [`RawRobustMutex`] in front of the data. The documentation of `RawRobustMutex`
+/// describes the states, the orderings and the kernel's part. A guard records the thread that
+/// acquired the lock, so the copy of a guard in the child of a fork never unlocks the parent's
+/// lock.
 ///
 /// # Example
 /// Two processes share accounts, and one dies in the middle of a transfer. A thread stands for the
@@ -144,9 +147,9 @@ impl<T: Pod> ShmType for RobustMutex<T> {
         .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
-/// Error of an attempt to lock a [`RobustMutex`].
+/// The error returned by an attempt to lock a [`RobustMutex`].
 ///
-/// It borrows the lock, because `OwnerDied` holds the lock. Convert it with
+/// The error borrows the lock, because `OwnerDied` holds the lock. Convert the error with
 /// [`mark_consistent`](Self::mark_consistent) or [`repair`](Self::repair) to get a [`LockError`],
 /// which works with `?` and `anyhow`.
 ///
@@ -167,8 +170,8 @@ impl<T: Pod> ShmType for RobustMutex<T> {
 /// ```
 #[non_exhaustive]
 pub enum RobustLockError<'a, T> {
-    /// The last holder died while it held the lock. The lock is now held by the caller; the data
-    /// may be inconsistent.
+    /// The last holder died while it held the lock. The caller now holds the lock. The data may be
+    /// inconsistent.
     OwnerDied(Inconsistent<'a, T>),
     /// A holder died, and the next holder did not repair the data.
     Unrecoverable,
@@ -187,7 +190,7 @@ impl<'a, T> RobustLockError<'a, T> {
     /// `mutex.lock().or_else(RobustLockError::mark_consistent)?`.
     ///
     /// # Errors
-    /// Every error except `OwnerDied`, as a [`LockError`].
+    /// Returns every error except `OwnerDied`, as a [`LockError`].
     pub fn mark_consistent(self) -> Result<RobustMutexGuard<'a, T>, LockError> {
         self.into_found().map(Inconsistent::mark_consistent)
     }
@@ -197,7 +200,7 @@ impl<'a, T> RobustLockError<'a, T> {
     /// If `repair` panics, the next holder gets `OwnerDied` again.
     ///
     /// # Errors
-    /// Every error except `OwnerDied`, as a [`LockError`].
+    /// Returns every error except `OwnerDied`, as a [`LockError`].
     pub fn repair(self, repair: impl FnOnce(&mut T)) -> Result<RobustMutexGuard<'a, T>, LockError> {
         let mut found = self.into_found()?;
         repair(&mut found);
@@ -241,7 +244,7 @@ impl<T> RobustMutex<T> {
     /// Locks, blocking until the lock is free.
     ///
     /// # Errors
-    /// Any [`RobustLockError`] but `TimedOut`. `OwnerDied` holds the lock.
+    /// Returns any [`RobustLockError`] except `TimedOut`. `OwnerDied` holds the lock.
     #[inline]
     pub fn lock(&self) -> RobustLockResult<'_, T> {
         loop {
@@ -256,8 +259,8 @@ impl<T> RobustMutex<T> {
     /// Locks if the lock is free.
     ///
     /// # Errors
-    /// Any [`RobustLockError`] but `AlreadyHeld`. `TimedOut`: a thread, maybe the calling one,
-    /// holds the lock.
+    /// Returns any [`RobustLockError`] except `AlreadyHeld`. `TimedOut` means that a thread,
+    /// possibly the calling thread, holds the lock.
     #[inline]
     pub fn try_lock(&self) -> RobustLockResult<'_, T> {
         self.lock_with(Timeout::NonBlocking)
@@ -266,7 +269,7 @@ impl<T> RobustMutex<T> {
     /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// Any [`RobustLockError`].
+    /// Returns any [`RobustLockError`].
     pub fn lock_timeout(&self, timeout: Duration) -> RobustLockResult<'_, T> {
         self.lock_with(Timeout::after(timeout))
     }
@@ -274,7 +277,7 @@ impl<T> RobustMutex<T> {
     /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// Any [`RobustLockError`].
+    /// Returns any [`RobustLockError`].
     #[inline]
     pub fn lock_with(&self, timeout: Timeout) -> RobustLockResult<'_, T> {
         self.lock_with_policy(timeout, SpinPolicy::Lock)
@@ -287,8 +290,8 @@ impl<T> RobustMutex<T> {
     /// `OwnerDied` again.
     ///
     /// # Errors
-    /// `Unrecoverable`, `AlreadyHeld` or `RobustList`. [`LockError`] is `'static`, so `?` converts
-    /// it into `Box<dyn Error>` or `anyhow::Error`.
+    /// Returns `Unrecoverable`, `AlreadyHeld` or `RobustList`. [`LockError`] is `'static`, so `?`
+    /// converts it into `Box<dyn Error>` or `anyhow::Error`.
     ///
     /// # Example
     /// ```
@@ -317,10 +320,10 @@ impl<T> RobustMutex<T> {
         self.lock_or_repair_with(Timeout::Infinite, repair)
     }
 
-    /// Locks as [`lock_or_repair`](Self::lock_or_repair), blocking for at most `timeout`.
+    /// Locks like [`lock_or_repair`](Self::lock_or_repair), blocking for at most `timeout`.
     ///
     /// # Errors
-    /// Any [`LockError`].
+    /// Returns any [`LockError`].
     ///
     /// # Example
     /// ```
@@ -343,7 +346,7 @@ impl<T> RobustMutex<T> {
         self.lock_or_repair_with_policy(timeout, SpinPolicy::Lock, repair)
     }
 
-    /// Locks as [`lock_or_repair_with`](Self::lock_or_repair_with), with a spin policy for the
+    /// Locks like [`lock_or_repair_with`](Self::lock_or_repair_with), with a spin policy for the
     /// contended path.
     #[inline]
     pub(crate) fn lock_or_repair_with_policy(
@@ -360,7 +363,7 @@ impl<T> RobustMutex<T> {
         }
     }
 
-    /// Locks as [`lock_with`](Self::lock_with), with a spin policy for the contended path.
+    /// Locks like [`lock_with`](Self::lock_with), with a spin policy for the contended path.
     #[inline]
     pub(crate) fn lock_with_policy(
         &self,
@@ -374,7 +377,7 @@ impl<T> RobustMutex<T> {
         }
     }
 
-    /// The guard of the calling thread, which has locked.
+    /// Returns the guard of the calling thread, which has acquired the lock.
     #[inline]
     fn guard(&self) -> RobustMutexGuard<'_, T> {
         RobustMutexGuard {
@@ -391,7 +394,7 @@ impl<T> RobustMutex<T> {
 }
 
 impl RobustMutex<()> {
-    /// Reads the state of a lock in foreign memory, whatever data it protects.
+    /// Reads the state of a lock in foreign memory, regardless of the data that the lock protects.
     pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<LockState> {
         RawRobustMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))
     }
@@ -419,12 +422,12 @@ pub struct RobustMutexGuard<'a, T> {
 unsafe impl<T: Sync> Sync for RobustMutexGuard<'_, T> {}
 
 impl<'a, T> RobustMutexGuard<'a, T> {
-    /// The mutex that the guard holds.
+    /// Returns the mutex that the guard holds.
     pub(crate) fn mutex(&self) -> &'a RobustMutex<T> {
         self.mutex
     }
 
-    /// The guard after an owner death.
+    /// Converts a guard into the guard that is used after an owner death.
     fn inconsistent(self) -> Inconsistent<'a, T> {
         Inconsistent(ManuallyDrop::new(self))
     }
@@ -436,7 +439,7 @@ impl<'a, T> RobustMutexGuard<'a, T> {
         found.mark_consistent()
     }
 
-    /// Returns whether a panic is unwinding that began while the lock was held.
+    /// Returns whether a panic that began while the lock was held is unwinding.
     #[inline]
     fn has_panicked(&self) -> bool {
         panicking() && !self.panicked_before

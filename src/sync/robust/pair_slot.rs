@@ -11,11 +11,12 @@ use core::mem::offset_of;
 #[repr(C)]
 #[derive(Debug)]
 pub struct PairSlot<P = ()> {
-    /// Held by the thread that has a turn with this slot.
+    /// The lock that is held by the thread that has a turn with this slot.
     pub(super) holder: RawRobustMutex,
-    /// 0 if the slot is the writers', otherwise the number of the write that made it the readers'.
+    /// 0 if the slot belongs to the writers, otherwise the number of the write that handed the slot
+    /// to the readers.
     ///
-    /// Protected by the lock of the pair, as is `next`.
+    /// The lock of the pair protects this field and `next`.
     pub(super) number: UnsafeCell<u64>,
     /// The link to the next slot of the same side.
     pub(super) next: UnsafeCell<u64>,
@@ -24,13 +25,13 @@ pub struct PairSlot<P = ()> {
 
 impl PairSlot {
     constructor! {
-        /// Creates a slot that is the writers'.
+        /// Creates a slot that belongs to the writers.
         pub fn new() -> Self {
             Self::with_payload(())
         }
     }
 
-    /// Reads the state of a slot in foreign memory, whatever its payload.
+    /// Reads the state of a slot in foreign memory, regardless of its payload.
     pub(super) fn read_state(reader: &dyn MemoryReader) -> Option<SlotState> {
         let holder = OffsetReader(reader, offset_of!(Self, holder) as u64);
         Some(SlotState {
@@ -48,7 +49,8 @@ impl Default for PairSlot {
 
 impl<P> PairSlot<P> {
     constructor! {
-        /// Creates a slot that is the writers', with a payload that the turns are about.
+        /// Creates a slot that belongs to the writers, with a payload that the threads with turns
+        /// access.
         pub(crate) fn with_payload(payload: P) -> Self {
             Self {
                 holder: RawRobustMutex::new(),
@@ -59,7 +61,7 @@ impl<P> PairSlot<P> {
         }
     }
 
-    /// The payload that the turns are about.
+    /// Returns the payload that the threads with turns access.
     pub(crate) fn payload(&self) -> &P {
         &self.payload
     }
@@ -73,10 +75,10 @@ impl<P> PairSlot<P> {
 /// Storage of the slots of a [`RobustSemaphorePair`](super::RobustSemaphorePair).
 ///
 /// # Safety
-/// `slots` returns the same slots in every call, and at least one. They belong to this value: no
-/// other value returns any of them. Several threads may call `slots` at the same time.
+/// `slots` returns the same slots on every call, and at least one slot. The slots belong to this
+/// value: no other value returns any of them. Several threads may call `slots` at the same time.
 pub unsafe trait PairSlots {
-    /// The data that the turns of a slot are about.
+    /// The data that the threads with turns of a slot access.
     type Payload;
 
     /// The slots.
@@ -111,7 +113,7 @@ pub(crate) enum PairSide {
 }
 
 impl PairSide {
-    /// The side to which a slot of this number belongs.
+    /// Returns the side to which a slot with this number belongs.
     pub(super) fn from_number(number: u64) -> Self {
         match number {
             0 => Self::Writers,

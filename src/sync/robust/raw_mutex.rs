@@ -15,7 +15,8 @@ use core::marker::PhantomData;
 
 const FREE: u32 = 0;
 
-/// No thread has this id, and no owned word has all of these bits and neither flag.
+/// The word of an unrecoverable lock. No thread has this id, so no owned word has all of these bits
+/// and neither flag.
 const UNRECOVERABLE: u32 = OWNER;
 
 const ALL: u32 = u32::MAX;
@@ -27,7 +28,7 @@ const ALL: u32 = u32::MAX;
 /// # Safety
 /// After `lock_with` returns `Ok`, no other call of `lock_with` returns `Ok` before the matching
 /// `unlock` or `mark_unrecoverable`, or before the death of the holder. Everything that happened
-/// before that end happens before the next `Ok`.
+/// before that unlock, mark or death happens before the next call that returns `Ok`.
 ///
 /// # Example
 /// ```
@@ -47,7 +48,7 @@ pub unsafe trait RobustLock: Sync {
     /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// Any [`LockError`]. The lock is unchanged then.
+    /// Returns any [`LockError`]. The lock is then unchanged.
     fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError>;
 
     /// Unlocks. After an owner death, this declares the protected data consistent.
@@ -69,26 +70,26 @@ pub unsafe trait RobustLock: Sync {
 /// threads and for processes that share memory. Zeroed memory is a free lock.
 ///
 /// # Errors
-/// [`LockError`] lists them. A thread can hold 128 robust locks at a time.
+/// [`LockError`] lists the errors. A thread can hold 128 robust locks at a time.
 ///
 /// # Fairness
-/// None: a running thread may acquire the lock before a thread that is being woken.
+/// The lock is not fair: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Process death
-/// If a thread ends while it holds the lock, for whatever reason, the kernel marks the lock and
-/// wakes one waiter. The next holder gets [`Acquired::OwnerDied`]. An `exec` by the main thread of
-/// a process has the same effect. If another thread calls `exec`, the locks that it holds stay
-/// locked forever, as with libc's robust mutexes. A stopped or slow holder keeps the lock. The
-/// child of a `fork(3)` holds no locks. The child of a bare `clone(2)` must not use the locks that
-/// its parent holds.
+/// If a thread ends for any reason while it holds the lock, the kernel marks the lock and wakes one
+/// waiter. The next holder gets [`Acquired::OwnerDied`]. An `exec` by the main thread of a process
+/// has the same effect. If another thread calls `exec`, the locks that it holds stay locked
+/// forever, as with libc's robust mutexes. A stopped or slow holder keeps the lock. The child of a
+/// `fork(3)` holds no locks. The child of a bare `clone(2)` must not use the locks that its parent
+/// holds.
 ///
 /// # Leaks
-/// A lock must not be moved, freed or unmapped while it is held. Guards ensure that, unless a guard
+/// A lock must not be moved, freed or unmapped while it is held. Guards ensure this, unless a guard
 /// is leaked (`mem::forget`). If the thread that leaked the guard drops the lock or its region, the
-/// lock is taken off the kernel's list in time. If the lock is moved, or if another thread drops
+/// lock is removed from the kernel's list in time. If the lock is moved, or if another thread drops
 /// the lock or its region, the kernel may write to the old address when the holder ends. The holder
-/// may write there as well when it unlocks another lock, and may crash. Safe code can do that.
-/// Leak only guards of locks that are never freed.
+/// may also write there when it unlocks another lock, and may crash. Safe code can cause this. Leak
+/// only guards of locks that are never freed.
 ///
 /// # How it works
 /// The lock is one 32-bit word, followed by the link of the kernel's robust list.
@@ -106,18 +107,19 @@ pub unsafe trait RobustLock: Sync {
 /// threads sleep.
 ///
 /// Each thread announces the word that it works on before it locks or unlocks, and links the words
-/// that it holds into the kernel's list. A thread can die between the exchange that acquires the
-/// word and the link, or between the unlink and the wake-up. In both cases the word is announced,
-/// and the kernel handles the announced word like those of the list. If the word is free, the
-/// kernel wakes one waiter. So a wake-up that the dead thread owed or had received reaches another
-/// waiter.
+/// that it holds into the kernel's list. A thread can die after the exchange that acquires the word
+/// but before it links the word, or after it unlinks the word but before the wake-up. In both cases
+/// the word is announced, and the kernel handles the announced word like the words of the list. If
+/// the word is free, the kernel wakes one waiter. So a wake-up that the dead thread owed or had
+/// received reaches another waiter.
 ///
-/// Two cases remain for the [`recheck_interval`](crate::sync::recheck_interval):
-/// - A thread owes or has received a wake-up, a third thread acquires the free lock, and the first
-///   thread dies. The kernel finds an owner and wakes no waiter, and that owner does not know of
-///   the sleepers.
+/// In two cases, sleepers continue only when they recheck after the
+/// [`recheck_interval`](crate::sync::recheck_interval):
+/// - A thread owes or has received a wake-up, another thread acquires the free lock, and then the
+///   first thread dies. The kernel finds an owner and wakes no waiter, and that owner does not know
+///   of the sleepers.
 /// - A thread dies after it has made the lock unrecoverable and before it has woken the sleepers.
-///   For the kernel that word has an owner.
+///   To the kernel, the word of an unrecoverable lock looks like a word with an owner.
 ///
 /// # Ordering
 /// An acquisition synchronizes with the unlock before it (Acquire and Release on the word). The
@@ -156,7 +158,7 @@ pub struct RawRobustMutex {
 }
 
 // SAFETY: the lock consists of atomic words, and this crate follows no pointer that it reads from
-// them. Words that are no valid state come from a faulty peer and count as held.
+// them. A word that is not a valid state comes from a faulty peer and counts as held.
 unsafe impl ShmSafe for RawRobustMutex {
     fn initial() -> Self {
         Self::new()
@@ -178,7 +180,7 @@ pub enum Acquired {
 }
 
 impl Acquired {
-    /// The state of a lock whose word was `word` before the acquisition.
+    /// Returns the state of a lock whose word was `word` before the acquisition.
     fn from_word(word: u32) -> Self {
         match word & OWNER_DIED {
             0 => Self::Clean,
@@ -187,7 +189,7 @@ impl Acquired {
     }
 }
 
-/// Error of an attempt to acquire a robust lock.
+/// The error returned when an attempt to acquire a robust lock fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockError {
@@ -224,13 +226,13 @@ impl From<RobustListError> for LockError {
 
 /// The reason why the uncontended path did not lock.
 enum Obstacle {
-    /// The thread is not registered, or holds the maximum of robust locks.
+    /// The thread is not registered, or holds the maximum number of robust locks.
     NoRoom,
     /// The word had this value and stays announced.
     Word(u32),
 }
 
-/// The states between which a thread that waits for the lock distinguishes.
+/// The states of the word that a waiting thread distinguishes.
 enum WordState {
     Free,
     Held,
@@ -258,13 +260,13 @@ impl RawRobustMutex {
     /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// Any [`LockError`]. The lock is unchanged then.
+    /// Returns any [`LockError`]. The lock is then unchanged.
     #[inline]
     pub fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError> {
         self.lock_with_policy(timeout, SpinPolicy::Lock)
     }
 
-    /// Locks as [`lock_with`](Self::lock_with), with a spin policy for the contended path.
+    /// Locks like [`lock_with`](Self::lock_with), with a spin policy for the contended path.
     #[inline]
     pub(crate) fn lock_with_policy(
         &self,
@@ -277,7 +279,7 @@ impl RawRobustMutex {
         }
     }
 
-    /// Locks if the lock is free and clean and the thread has room for one more lock.
+    /// Locks if the lock is free and clean and the thread can hold one more lock.
     #[inline]
     fn lock_uncontended(&self) -> Result<(), Obstacle> {
         as_owner(|owner| {
@@ -286,7 +288,7 @@ impl RawRobustMutex {
             }
             owner.set_pending(&self.word);
             self.acquire_free(owner.id()).map_err(Obstacle::Word)?;
-            // The word stays announced, which is harmless: it is in the list as well.
+            // The word stays announced, which is harmless because the word is also in the list.
             owner.link(&self.word);
             Ok(())
         })
@@ -319,19 +321,19 @@ impl RawRobustMutex {
         self.release_as(UNRECOVERABLE);
     }
 
-    /// The word of the lock, for scenarios that imitate a faulty peer.
+    /// Returns the word of the lock, for scenarios that imitate a faulty peer.
     #[doc(hidden)]
     pub fn word(&self) -> &AtomicU32 {
         self.word.word()
     }
 
-    /// Returns whether a living thread held the lock a moment ago. Orders no memory.
+    /// Returns whether a living thread held the lock a moment ago. The call orders no memory.
     pub fn is_locked(&self) -> bool {
         let word = load_latest(self.word.word());
         word != UNRECOVERABLE && word & OWNER != 0
     }
 
-    /// Returns whether the last holder died and the lock was not acquired since.
+    /// Returns whether the last holder died and the lock has not been acquired since then.
     ///
     /// If so, the writes of the dead thread are visible.
     #[inline]
@@ -418,7 +420,7 @@ impl RawRobustMutex {
                 WordState::Unrecoverable => return Err(LockError::Unrecoverable),
                 WordState::Free => {
                     let owned = thread | (found & WAITERS) | mark;
-                    // Acquire pairs with the Release of `release_as`, and with that of the kernel
+                    // Acquire pairs with the Release of `release_as`, and with the kernel's Release
                     // when it marks the word of a dead owner.
                     match word.compare_exchange(found, owned, Acquire, Relaxed) {
                         Ok(_) => {
@@ -444,7 +446,7 @@ impl RawRobustMutex {
         }
     }
 
-    /// Sets `WAITERS` and sleeps. Returns the new word instead if it has changed meanwhile.
+    /// Sets `WAITERS` and sleeps. If the word is no longer `found`, returns the new word instead.
     fn sleep(&self, found: u32, deadline: Option<Deadline>) -> Result<Wake, u32> {
         let (word, marked) = (self.word.word(), found | WAITERS);
         if found != marked {
@@ -453,9 +455,10 @@ impl RawRobustMutex {
         Ok(futex::wait(word, marked, deadline))
     }
 
-    /// Replaces the owner by `word` and wakes the waiters that this concerns.
+    /// Replaces the owner's id with `word`, and wakes the waiters that need to see the change.
     ///
-    /// Does nothing if the calling thread does not hold the lock, as in the child of a fork.
+    /// Does nothing if the calling thread does not hold the lock, for example in the child of a
+    /// fork.
     #[inline]
     fn release_as(&self, word: u32) {
         as_owner(|owner| {
@@ -468,8 +471,8 @@ impl RawRobustMutex {
             // holder sees this holder's writes.
             let before = self.word.word().swap(word, Release);
             if word == UNRECOVERABLE {
-                // Wakes all even without `WAITERS`: an unlock clears the bit and wakes one thread,
-                // which may not have set the bit again for the other sleepers.
+                // This wakes all sleepers even if `WAITERS` is clear. An unlock clears the bit and
+                // wakes one thread, which may not have set the bit again for the other sleepers.
                 self.wake(ALL);
             } else if before & WAITERS != 0 {
                 self.wake(1);
@@ -511,7 +514,7 @@ impl Default for RawRobustMutex {
 
 /// Proof that a thread acquired a robust lock.
 ///
-/// The token stays on its thread. The copy in the child of a fork is recognized as inherited.
+/// The token stays on its thread. A copy in the child of a fork is recognized as inherited.
 #[derive(Debug)]
 pub(crate) struct OwnerToken {
     thread: u32,
@@ -528,7 +531,7 @@ impl OwnerToken {
         }
     }
 
-    /// Returns whether this is the copy in the child of a fork.
+    /// Returns whether this token is a copy in the child of a fork.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
         as_owner(Owner::id) != self.thread

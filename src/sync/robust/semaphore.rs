@@ -24,14 +24,16 @@ use std::time::Duration;
 /// not thousands. A thread can hold 128 robust locks and permits in all.
 ///
 /// # Errors
-/// [`AcquireError`]. A thread that already holds the maximum of robust locks gets `RobustList`.
+/// Operations return [`AcquireError`]. A thread that already holds the maximum number of robust
+/// locks gets `RobustList`.
 ///
 /// # Fairness
-/// None: a running thread may acquire a permit before a thread that is being woken.
+/// The semaphore is not fair: a running thread may acquire a permit before a thread that is being
+/// woken.
 ///
 /// # Process death
-/// The permits of a thread that ends return to the semaphore. A later acquisition gets them at
-/// once; a thread that already sleeps gets them within the
+/// The permits of a thread that ends return to the semaphore. A later acquisition gets these
+/// permits immediately. A thread that already sleeps gets them within the
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder of such a permit sees
 /// [`is_owner_died`](RobustPermit::is_owner_died). The child of a fork holds no permits.
 ///
@@ -39,11 +41,11 @@ use std::time::Duration;
 /// Each permit is a robust lock, and a thread that holds the permit has locked it. So the word of
 /// the permit names its holder, and the kernel marks the word when the holder ends.
 ///
-/// The search for a free permit and the return of a permit happen under one more robust lock, which
-/// keeps a return between a failed search and the sleep from being missed. That lock protects no
-/// other data, so a thread that dies under it leaves nothing to repair. A permit that returns after
-/// a death notifies no waiter; waiters find it when they recheck. `try_acquire` does not take the
-/// lock, whose holder may be stopped.
+/// The search for a free permit and the return of a permit happen under one more robust lock, so
+/// that a thread cannot miss a return between its failed search and its sleep. That lock protects
+/// no other data, so a thread that dies while holding that lock leaves nothing to repair. When a
+/// permit returns after a death, no waiter is notified. The waiters find the permit when they
+/// recheck. `try_acquire` does not take that lock, because the holder of the lock may be stopped.
 ///
 /// # Sources
 /// A monitor (C. A. R. Hoare, 1974) whose condition is that a permit is free.
@@ -94,7 +96,7 @@ impl<const N: usize> ShmType for RobustSemaphore<N> {
         .with_parameters(&[Parameter::new_number("N", N as u64)]);
 }
 
-/// Error of an attempt to acquire a permit or a turn, or to finish a turn.
+/// The error returned when acquiring a permit or a turn fails, or when finishing a turn fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcquireError {
@@ -104,7 +106,7 @@ pub enum AcquireError {
     RobustList(RobustListError),
     /// A faulty peer wrote into the object: its internal lock is unusable.
     Corrupted,
-    /// The turn is the copy in a forked child; the parent holds the turn.
+    /// The turn is a copy in a forked child. The parent holds the turn.
     Inherited,
 }
 
@@ -134,7 +136,7 @@ impl From<RobustListError> for AcquireError {
     }
 }
 
-/// The error of an internal lock.
+/// Converts the error of an internal lock.
 impl From<LockError> for AcquireError {
     fn from(error: LockError) -> Self {
         match error {
@@ -148,7 +150,7 @@ impl From<LockError> for AcquireError {
 
 impl<const N: usize> RobustSemaphore<N> {
     constructor! {
-        /// Creates a semaphore with `N` free permits. `N` of 0 does not compile.
+        /// Creates a semaphore with `N` free permits. A call with `N` = 0 does not compile.
         pub fn new() -> Self {
             const { assert!(N > 0, "a robust semaphore needs at least 1 permit") };
             Self {
@@ -162,7 +164,7 @@ impl<const N: usize> RobustSemaphore<N> {
     /// Acquires a permit, blocking until one is free.
     ///
     /// # Errors
-    /// `RobustList` or `Corrupted`.
+    /// Fails with `RobustList` or `Corrupted`.
     pub fn acquire(&self) -> Result<RobustPermit<'_>, AcquireError> {
         loop {
             match self.acquire_with(Timeout::Infinite) {
@@ -176,7 +178,7 @@ impl<const N: usize> RobustSemaphore<N> {
     /// Acquires a permit if one is free.
     ///
     /// # Errors
-    /// `TimedOut`: all permits are held. `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut` if all permits are held, or with `RobustList` or `Corrupted`.
     pub fn try_acquire(&self) -> Result<RobustPermit<'_>, AcquireError> {
         self.acquire_with(Timeout::NonBlocking)
     }
@@ -184,7 +186,7 @@ impl<const N: usize> RobustSemaphore<N> {
     /// Acquires a permit, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut`, `RobustList` or `Corrupted`.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<RobustPermit<'_>, AcquireError> {
         self.acquire_with(Timeout::after(timeout))
     }
@@ -192,10 +194,10 @@ impl<const N: usize> RobustSemaphore<N> {
     /// Acquires a permit, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut`, `RobustList` or `Corrupted`.
     pub fn acquire_with(&self, timeout: Timeout) -> Result<RobustPermit<'_>, AcquireError> {
         if timeout == Timeout::NonBlocking {
-            // Without the lock, because its holder may be stopped.
+            // This search does not take the lock, because its holder may be stopped.
             return self.acquire_free()?.ok_or(AcquireError::TimedOut);
         }
         let mut guard = self
@@ -306,11 +308,12 @@ impl Drop for RobustPermit<'_> {
         if !self.permit.is_held_by(&self.token) {
             return;
         }
-        // Fails only if this thread holds the maximum of robust locks, or after a faulty peer. The
-        // return may then be missed by a thread about to sleep, which finds it when it rechecks.
+        // The lock fails only if this thread holds the maximum number of robust locks, or if a
+        // faulty peer has damaged the lock. A thread that is about to sleep may then miss the
+        // returned permit, and finds the permit when it rechecks.
         let guard = self.lock.lock_or_repair(|()| ());
         // SAFETY: a `RobustPermit` exists only after its thread locked `permit`, `is_held_by`
-        // confirmed that it still holds it, and only this drop unlocks it.
+        // confirmed that the thread still holds it, and only this drop unlocks it.
         unsafe {
             match std::thread::panicking() {
                 true => self.permit.mark_owner_died(),

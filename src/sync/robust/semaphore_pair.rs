@@ -18,9 +18,9 @@ use std::time::Duration;
 ///
 /// Writers and readers alternate as with [`SemaphorePair`](crate::sync::SemaphorePair). Use this
 /// type where a process may be killed during its turn. A turn holds one slot, which no other thread
-/// uses meanwhile. [`RobustTurn::finish`] hands the slot to the other side. A turn that is dropped
-/// unfinished returns to its own side, and so does the turn of a thread that dies. Readers get the
-/// slots in the order in which the writers finished them.
+/// uses during the turn. [`RobustTurn::finish`] hands the slot to the other side. A turn that is
+/// dropped unfinished returns to its own side, and so does the turn of a thread that dies. Readers
+/// get the slots in the order in which the writers finished them.
 ///
 /// `S` stores the slots: `[PairSlot; N]` inside the object (for a `static` or a region), or
 /// `[PairSlot]` behind it (in a buffer).
@@ -28,24 +28,25 @@ use std::time::Duration;
 /// # Cost
 /// Acquiring and finishing a turn cost the same for few slots and for many. After an owner death,
 /// the next operation visits all slots once. A turn counts as one of the 128 robust locks that a
-/// thread can hold; acquiring and finishing it briefly take one more.
+/// thread can hold. Acquiring and finishing the turn briefly take one more lock.
 ///
 /// # Errors
-/// [`AcquireError`]. A thread that already holds the maximum of robust locks gets `RobustList`.
+/// Operations return [`AcquireError`]. A thread that already holds the maximum number of robust
+/// locks gets `RobustList`.
 ///
 /// # Fairness
-/// None: a running thread may acquire a turn before a thread that is being woken.
+/// The pair is not fair: a running thread may acquire a turn before a thread that is being woken.
 ///
 /// # Process death
-/// The turns of a thread that ends return to their side. A later attempt gets them at once; a
-/// thread that already sleeps gets them within the
+/// The turns of a thread that ends return to their side. A later attempt gets these turns
+/// immediately. A thread that already sleeps gets them within the
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder sees
 /// [`is_owner_died`](RobustTurn::is_owner_died). The child of a fork has no turns.
 ///
 /// # How it works
-/// Each slot has a number. The number is 0 if the slot is the writers'. Otherwise it counts the
-/// writes that were finished when the slot became the readers'. A thread has a turn while it holds
-/// the robust lock of a slot, as with the permits of a
+/// Each slot has a number. The number is 0 if the slot belongs to the writers. Otherwise, it is the
+/// number of writes that were finished when the slot passed to the readers. A thread has a turn
+/// while it holds the robust lock of a slot, as with the permits of a
 /// [`RobustSemaphore`](super::RobustSemaphore).
 ///
 /// Finishing a turn changes the number of the slot in one step, and the number alone decides which
@@ -54,11 +55,12 @@ use std::time::Duration;
 /// threads.
 ///
 /// The slots of each side form a list in the order of use, so that no operation searches all slots.
-/// The lists follow from the numbers. A change first marks the lists incomplete and finally
-/// complete, and the next holder of the lock derives incomplete lists anew.
+/// The lists can be derived from the numbers. A change first marks the lists as incomplete, and
+/// finally marks them as complete. If the lists are incomplete, the next holder of the lock derives
+/// them again.
 ///
 /// # Sources
-/// - The pair of semaphores of the course notes, generalized as for
+/// - The pair of semaphores of the course notes, generalized in the same way as
 ///   [`SemaphorePair`](crate::sync::SemaphorePair).
 /// - The monitor (C. A. R. Hoare, 1974).
 ///
@@ -94,7 +96,7 @@ pub struct RobustSemaphorePair<S: PairSlots + ?Sized> {
     lock: RobustMutex<()>,
     writable: Condvar,
     readable: Condvar,
-    /// The number of finished writes. Protected by `lock`, as are the lists.
+    /// The number of finished writes. `lock` protects this field and the lists.
     written: UnsafeCell<u64>,
     lists: SlotLists,
     slots: S,
@@ -104,7 +106,7 @@ pub struct RobustSemaphorePair<S: PairSlots + ?Sized> {
 // links of the slots. `PairSlots` lets several threads call `slots`, and the payload is `Sync`.
 unsafe impl<S: PairSlots<Payload: Sync> + ?Sized> Sync for RobustSemaphorePair<S> {}
 
-// SAFETY: the type is `repr(C)`. All fields are `ShmSafe`, or numbers of which every value is
+// SAFETY: the type is `repr(C)`. Each field is `ShmSafe`, or a number for which every value is
 // valid.
 unsafe impl<const N: usize> ShmSafe for RobustSemaphorePair<[PairSlot; N]> {
     fn initial() -> Self {
@@ -120,7 +122,7 @@ impl<const N: usize> ShmType for RobustSemaphorePair<[PairSlot; N]> {
 
 impl<P, const N: usize> RobustSemaphorePair<[PairSlot<P>; N]> {
     constructor! {
-        /// Creates a pair whose slots are all the writers'. An array of none does not compile.
+        /// Creates a pair whose slots all belong to the writers. An empty array does not compile.
         pub fn new(slots: [PairSlot<P>; N]) -> Self {
             const { assert!(N > 0, "a semaphore pair needs at least 1 slot") };
             Self::with_slots(slots)
@@ -148,7 +150,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the writers, blocking until a slot is free.
     ///
     /// # Errors
-    /// `RobustList` or `Corrupted`.
+    /// Fails with `RobustList` or `Corrupted`.
     pub fn write(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.acquire(PairSide::Writers)
     }
@@ -156,7 +158,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the writers if a slot is free.
     ///
     /// # Errors
-    /// `TimedOut`: no slot is free. `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut` if no slot is free, or with `RobustList` or `Corrupted`.
     pub fn try_write(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.write_with(Timeout::NonBlocking)
     }
@@ -180,7 +182,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the readers with the oldest free slot, blocking until there is one.
     ///
     /// # Errors
-    /// `RobustList` or `Corrupted`.
+    /// Fails with `RobustList` or `Corrupted`.
     pub fn read(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.acquire(PairSide::Readers)
     }
@@ -188,7 +190,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the readers if a slot is free.
     ///
     /// # Errors
-    /// `TimedOut`: no slot is free. `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut` if no slot is free, or with `RobustList` or `Corrupted`.
     pub fn try_read(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.read_with(Timeout::NonBlocking)
     }
@@ -214,7 +216,8 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         self.slots.slots().len()
     }
 
-    /// Returns how many slots were the readers' a moment ago; 0 if the internal lock is unusable.
+    /// Returns how many slots belonged to the readers a moment ago, or 0 if the internal lock is
+    /// unusable.
     pub fn readable(&self) -> usize {
         let locked = self.lock(Timeout::Infinite);
         locked.map_or(0, |locked| locked.order().count(PairSide::Readers))
@@ -276,9 +279,9 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
 
     /// Acquires a turn, runs `action` with its slot and finishes it, all under the lock.
     ///
-    /// Returns `None` as soon as `is_closed` is true, which runs under the lock. Unlike a turn that
-    /// is acquired first and finished later, a turn of a reader is never overtaken by another
-    /// reader, not even if the reader dies.
+    /// Returns `None` as soon as `is_closed`, which runs under the lock, is true. No other reader
+    /// can overtake a reader that uses this method, not even if the reader dies. A reader whose
+    /// turn is acquired first and finished later can be overtaken.
     pub(crate) fn complete_unless<R>(
         &self,
         side: PairSide,
@@ -297,7 +300,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         };
         self.condvar(side.other()).notify_one();
         if has_closed {
-            // That was the last item: every reader that waits for another must see the end.
+            // That was the last item. Every reader that waits for another item must see the end.
             self.readable.notify_all();
         }
         Ok(Some(result))
@@ -339,12 +342,12 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         Ok(LockedPair { pair: self, guard })
     }
 
-    /// The lock of the pair, which a buffer uses for its endpoints as well.
+    /// Returns the lock of the pair, which a buffer also uses for its endpoints.
     pub(crate) fn mutex(&self) -> &RobustMutex<()> {
         &self.lock
     }
 
-    /// The condition variable on which `side` waits.
+    /// Returns the condition variable on which `side` waits.
     pub(crate) fn condvar(&self, side: PairSide) -> &Condvar {
         match side {
             PairSide::Writers => &self.writable,
@@ -361,7 +364,7 @@ pub(crate) struct LockedPair<'a, S: PairSlots + ?Sized> {
 }
 
 impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
-    /// Returns whether no slot is the readers'.
+    /// Returns whether no slot belongs to the readers.
     pub(crate) fn is_empty(&self) -> bool {
         self.order().is_empty(PairSide::Readers)
     }
@@ -387,7 +390,7 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
         // SAFETY: `guard` holds the lock of the pair, which excludes every other access to
         // `written`.
         let before = written.with(|written| unsafe { *written });
-        // 0 would mean a slot of the writers. Only a faulty peer makes the number wrap.
+        // The number 0 would mean a slot of the writers. Only a faulty peer makes the number wrap.
         let number = before.wrapping_add(1).max(1);
         // SAFETY: `guard` holds the lock of the pair, which excludes every other access to
         // `written`. A thread that dies before it uses the number leaves a gap, which changes no
@@ -398,7 +401,7 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
 
     /// Unlocks, waits for a notification of `side`, and locks again.
     ///
-    /// Returns false beside the lock if the timeout expired.
+    /// The second value is false if the timeout expired.
     #[cold]
     fn wait(self, side: PairSide, timeout: Timeout) -> Result<(Self, bool), LockError> {
         let Self { pair, guard } = self;
@@ -413,8 +416,8 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
 impl RobustSemaphorePair<[PairSlot; 0]> {
     /// Reads the state of a pair in foreign memory.
     ///
-    /// `size` and `align` are those of the object. `slots` is the number of slots; without it the
-    /// slots have no payload, and `size` gives their number.
+    /// `size` and `align` are those of the object. `slots` is the number of slots. If it is `None`,
+    /// the slots have no payload, and `size` determines their number.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         size: u64,
@@ -517,12 +520,13 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
 
     /// Finishes the turn and hands the slot to the other side.
     ///
-    /// Briefly takes the internal lock of the pair, so it waits for a process that is stopped while
-    /// it holds that lock.
+    /// The call briefly takes the internal lock of the pair, so it waits for a process that is
+    /// stopped while it holds that lock.
     ///
     /// # Errors
-    /// `Inherited`, in the child of a fork. `RobustList` if this thread holds the maximum of robust
-    /// locks, or `Corrupted`; the turn returns to the same side then.
+    /// Returns `Inherited` in the child of a fork. Returns `RobustList` if this thread holds the
+    /// maximum number of robust locks, or `Corrupted`. In these two cases, the turn returns to the
+    /// same side.
     pub fn finish(self) -> Result<(), AcquireError> {
         let turn = ManuallyDrop::new(self);
         turn.end(true)
@@ -538,13 +542,15 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
         if !slot.holder.is_held_by(&self.token) {
             return Err(AcquireError::Inherited);
         }
-        // Fails only if this thread holds the maximum of robust locks, or after a faulty peer. A
-        // thread about to sleep may then miss the slot, and finds it when it rechecks.
+        // The lock fails only if this thread holds the maximum number of robust locks, or if a
+        // faulty peer has damaged the lock. A thread that is about to sleep may then miss the slot,
+        // and finds the slot when it rechecks.
         let locked = pair.lock(Timeout::Infinite);
-        // The slot is freed before it is passed on: the next holder of the lock after a death then
-        // finds no slot of the other side that the kernel has not freed yet, and overtakes none.
+        // The slot is freed before it is passed on. So after a death, the next holder of the lock
+        // finds no slot of the other side that the kernel has not freed yet, and overtakes no such
+        // slot.
         // SAFETY: a turn exists only after its thread locked `holder`, `is_held_by` confirmed that
-        // it still holds it, and `end` runs once per turn.
+        // the thread still holds the lock, and `end` runs once per turn.
         unsafe {
             match !is_finished && std::thread::panicking() {
                 true => slot.holder.mark_owner_died(),

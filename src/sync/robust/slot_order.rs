@@ -6,8 +6,9 @@
 //! the slot keeps its position. So a search skips the slots in use, and no others.
 //!
 //! **Process death.** The lists can be derived from the numbers of the slots: the readers' slots
-//! are in the order of their numbers. A change of the lists first marks them incomplete and finally
-//! complete. The next holder of the lock derives incomplete lists anew. So does the first holder.
+//! are in the order of their numbers. A change of the lists first marks them as incomplete, and
+//! finally marks them as complete. The next holder of the lock derives incomplete lists again from
+//! the numbers. The first holder of all does the same.
 //!
 //! **Faulty peers.** A link is the index of a slot plus 1. Every value leads to a slot or ends the
 //! list, and a walk visits at most as many slots as the pair has.
@@ -19,7 +20,7 @@ use crate::platform::{UnsafeCell, constructor};
 /// The link that ends a list.
 const END: u64 = 0;
 
-/// The lists of both sides. Protected by the lock of the pair.
+/// The lists of both sides, which the lock of the pair protects.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct SlotLists {
@@ -64,7 +65,7 @@ pub(super) struct SlotOrder<'a, P> {
 }
 
 impl<'a, P> SlotOrder<'a, P> {
-    /// Creates the access, and derives the lists anew if they are incomplete.
+    /// Creates the access, and derives the lists again if they are incomplete.
     ///
     /// # Safety
     /// `lists` and `slots` belong to one pair, and the caller holds the lock of that pair while the
@@ -82,7 +83,7 @@ impl<'a, P> SlotOrder<'a, P> {
         self.read(&self.list(side).first) == END
     }
 
-    /// The index of the first slot of `side` that is not in use.
+    /// Returns the index of the first slot of `side` that is not in use.
     pub(super) fn first_free(&self, side: PairSide) -> Option<usize> {
         self.indices(side)
             .find(|index| !self.slots[*index].is_held())
@@ -99,7 +100,8 @@ impl<'a, P> SlotOrder<'a, P> {
     pub(super) fn pass_on(&self, from: PairSide, index: usize, number: u64) {
         self.commit(&self.lists.are_complete, 0);
         self.commit(&self.slots[index].number, number);
-        // After a faulty peer the list may lack the slot. The lists stay incomplete then.
+        // If a faulty peer changed the list, the slot may be missing in it. The lists then stay
+        // marked as incomplete.
         if self.remove(from, index) {
             self.append(from.other(), index);
             self.commit(&self.lists.are_complete, 1);
@@ -117,12 +119,12 @@ impl<'a, P> SlotOrder<'a, P> {
         PairSide::from_number(self.read(&slot.number))
     }
 
-    /// The slot that a link leads to.
+    /// Returns the slot that a link leads to.
     fn linked(&self, link: u64) -> Option<&'a PairSlot<P>> {
         self.slots.get(usize::try_from(link).ok()?.checked_sub(1)?)
     }
 
-    /// The indices of the slots of a list, in order.
+    /// Returns the indices of the slots of a list, in order.
     fn indices(&self, side: PairSide) -> impl Iterator<Item = usize> {
         let mut link = self.read(&self.list(side).first);
         let next = move || {
@@ -134,7 +136,8 @@ impl<'a, P> SlotOrder<'a, P> {
         core::iter::from_fn(next).take(self.slots.len())
     }
 
-    /// Removes the slot from the list of `side`. Returns false if the list lacks it.
+    /// Removes the slot from the list of `side`. Returns false if the list does not contain the
+    /// slot.
     fn remove(&self, side: PairSide, index: usize) -> bool {
         let (list, mut before) = (self.list(side), END);
         for other in self.indices(side) {
@@ -191,7 +194,7 @@ impl<'a, P> SlotOrder<'a, P> {
         cell.with_mut(|target| unsafe { target.write_volatile(value) });
     }
 
-    /// Writes after everything that this thread wrote before.
+    /// Writes the value after everything that this thread wrote before.
     #[track_caller]
     fn commit(&self, cell: &UnsafeCell<u64>, value: u64) {
         // SAFETY: the caller of `new` holds the lock of the pair, which excludes every other access

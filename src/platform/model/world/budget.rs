@@ -1,13 +1,13 @@
-//! What remains of the choices and of the spurious events that a scenario allows.
+//! The remaining choices and the remaining spurious events that a scenario allows.
 //!
-//! The spurious events belong to the first waits or compare-exchanges of each process. So whether
-//! an operation has one does not depend on what other processes do.
+//! The spurious events belong to the first waits or compare-exchanges of each process. So other
+//! processes do not affect whether an operation has a spurious event.
 
 use super::choices::Choices;
 use super::lifecycle::current;
 use super::state::{Process, with};
 
-/// Takes the next choice of the execution; returns its index among all choices.
+/// Takes the next choice of the execution. Returns all choices and the index of this one.
 pub fn next_choice() -> (Choices, usize) {
     let (choices, index) = with(|world| {
         world.choices_used += 1;

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use loom::sync::atomic::AtomicU32;
 use std::sync::Arc;
 
-/// The binary choices of one execution; each is read once.
+/// The binary choices of one execution. Each choice is read once.
 ///
 /// A choice is an atomic that the kernel thread sets to 1 before any process runs. No process
 /// acquires this store. So a Relaxed load may return 0 or 1, and loom tries both.

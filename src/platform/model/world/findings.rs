@@ -1,4 +1,4 @@
-//! Where loom is imprecise, as far as the executions so far show it.
+//! The points where loom is imprecise, as found in the executions so far.
 
 use super::lifecycle::current;
 use super::state::{Findings, REMEMBERED_STORES, World, with};
@@ -16,7 +16,7 @@ pub fn findings() -> Findings {
     with(|world| world.findings.clone())
 }
 
-/// Collects the sites that can be weakened in the findings, from now on.
+/// Starts adding every site that can be weakened to the findings.
 pub fn collect_sites() {
     COLLECTS_SITES.set(true);
 }
@@ -40,7 +40,8 @@ fn note_order(world: &mut World, order: Ordering) {
     world.findings.sequentially_consistent |= order == Ordering::SeqCst;
 }
 
-/// Notes a load of a word. `has_companion` says that loom sees it as conflicting with every write.
+/// Notes a load of a word. `has_companion` says that loom treats the load as conflicting with every
+/// write of the word.
 pub fn note_load(word: u32, site: Site, order: Ordering, has_companion: bool) {
     let process = current();
     with(|world| {
@@ -58,13 +59,16 @@ pub fn note_load(word: u32, site: Site, order: Ordering, has_companion: bool) {
 
 /// Notes a write of a word, and whether loom misses executions because of it.
 ///
-/// loom compares a write with only the last access to its word. If that is a load which is ordered
-/// before the write, for example the writer's own, it hides every earlier load by another process:
-/// loom misses the executions in which those loads come after the write.
+/// loom compares a write with only the last access to its word. If this last access is a load that
+/// is ordered before the write, for example a load by the writer itself, the load hides every
+/// earlier load by another process. loom then misses the executions in which those earlier loads
+/// come after the write.
 ///
-/// Loads by a single other process hide none of each other: either all of them are ordered before
-/// the write, or the last one is not, and once loom has tried the write before it, the next load is
-/// the last. With several loading processes the last load may be ordered, so they count as hiding.
+/// If only one other process loads the word, its loads do not hide each other. Either all of them
+/// are ordered before the write, or the last one is not. In the second case, loom also tries the
+/// write before the last load, and then the load before that one is the last access. If several
+/// processes load the word, the last load may be ordered before the write, so it counts as hiding
+/// the loads by the other processes.
 pub fn note_write(word: u32, site: Site, order: Ordering) {
     let process = current();
     with(|world| {
@@ -84,7 +88,7 @@ pub fn note_write(word: u32, site: Site, order: Ordering) {
     });
 }
 
-/// Notes that a word has another value, so a sleeper that rechecks may find something new.
+/// Notes that the value of a word has changed, so a sleeper that rechecks may find something new.
 pub fn note_change() {
     with(|world| world.changes += 1);
 }

@@ -23,7 +23,8 @@ pub fn enter(process: usize) {
     }
 }
 
-/// Runs one loom operation. Other processes may run during it; afterwards the caller's is current.
+/// Runs one loom operation. Other processes may run during the operation. Afterwards, the caller's
+/// process is the current one again.
 pub fn step<R>(operation: impl FnOnce() -> R) -> R {
     let process = CURRENT.get();
     let result = operation();
@@ -31,7 +32,7 @@ pub fn step<R>(operation: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Counts a step of the running process; returns whether the process dies before that step.
+/// Counts a step of the running process, and returns whether the process dies before that step.
 pub fn begin_step() -> bool {
     let number = CURRENT.get();
     with(|world| {
@@ -57,7 +58,7 @@ pub fn is_alive() -> bool {
     })
 }
 
-/// Ends the running process; returns whether it was the last.
+/// Ends the running process, and returns whether it was the last process to end.
 pub fn finish() -> bool {
     let number = CURRENT.get();
     let last = with(|world| {

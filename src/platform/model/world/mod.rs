@@ -2,7 +2,7 @@
 //!
 //! All simulated processes are coroutines of one thread, so the state is a thread-local that is
 //! never borrowed across a scheduling point. This folder only holds state. The futex, the pipe, the
-//! robust list and deaths are built on it.
+//! robust list and deaths are built on this state.
 
 mod budget;
 mod choices;

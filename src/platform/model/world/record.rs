@@ -26,7 +26,7 @@ pub fn executions() -> u64 {
     with(|world| world.executions)
 }
 
-/// Returns the next number, for a word or a cell that this line creates.
+/// Returns the next free number, for a word or a cell that this source line creates.
 pub fn new_number(created: Site) -> u32 {
     with(|world| {
         world.words.push(Word {

@@ -1,4 +1,4 @@
-//! The types of the state, and its thread-local.
+//! The types of the execution state, and the thread-local that holds the state.
 
 use super::choices::Choices;
 use crate::platform::model::change::Change;
@@ -6,7 +6,7 @@ use crate::platform::model::event::{Event, Site};
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 
-/// What loom is known to be imprecise about, as far as the executions so far have shown it.
+/// The known imprecisions of loom that the executions so far have shown.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     /// A write that may hide an earlier load by another process, so loom misses executions.
@@ -15,7 +15,8 @@ pub struct Findings {
     pub fence: bool,
     /// The model uses a SeqCst access. loom treats it as acquire and release.
     pub sequentially_consistent: bool,
-    /// A load of a word with more stores than loom remembers, so it did not try the oldest.
+    /// A load of a word with more stores than loom remembers, so loom did not try the oldest
+    /// stores.
     ///
     /// A read-modify-write reads the newest store, which loom never forgets.
     pub forgotten_stores: Option<Site>,
@@ -36,9 +37,10 @@ pub struct Word {
     pub loads: Vec<(usize, Site)>,
 }
 
-/// What the kernel would find of robust words if the process died now.
+/// The robust words that the kernel would find if the process died now.
 ///
-/// These are addresses, as in the kernel's list; [`robust`](super::super::robust) knows their type.
+/// The words are stored as addresses, as in the kernel's list. [`robust`](super::super::robust)
+/// knows their type.
 #[derive(Debug, Default)]
 pub struct RobustList {
     pub held: Vec<*const ()>,
@@ -48,13 +50,13 @@ pub struct RobustList {
 #[derive(Default)]
 pub struct Process {
     pub finished: bool,
-    /// Remaining waits that may be interrupted.
+    /// The number of remaining waits that may be interrupted.
     pub interruptions: usize,
-    /// Remaining waits that may spin.
+    /// The number of remaining waits that may spin.
     pub spins: usize,
-    /// Remaining weak compare-exchanges that may fail spuriously.
+    /// The number of remaining weak compare-exchanges that may fail spuriously.
     pub spurious_failures: usize,
-    /// The word on which the process sleeps, and where.
+    /// The word on which the process sleeps, and the source line of the wait.
     pub asleep: Option<(u32, Site)>,
     pub thread: Option<loom::thread::Thread>,
     /// The number of steps that the process has begun.
@@ -66,7 +68,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process with these numbers of spurious events, which spins in one wait.
+    /// Creates a process with these numbers of spurious events. The process spins in one wait.
     pub fn new(interruptions: usize, spurious_failures: usize, dies_before: Option<usize>) -> Self {
         Self {
             interruptions,
@@ -80,7 +82,7 @@ impl Process {
 
 #[derive(Default)]
 pub struct World {
-    /// Executions of this exploration, including the running one.
+    /// The number of executions of this exploration, including the running one.
     pub executions: u64,
     pub events: Vec<Event>,
     pub words: Vec<Word>,
@@ -89,7 +91,7 @@ pub struct World {
     pub to_unpark: Vec<usize>,
     pub choices: Option<Choices>,
     pub choices_used: usize,
-    /// The copies that destructors of dead processes work on.
+    /// The copies that the destructors of dead processes access.
     pub scratch: Vec<Vec<u128>>,
     /// The robust list of the kernel thread, which verifies the end state.
     pub kernel_robust_list: RobustList,
@@ -110,7 +112,7 @@ thread_local! {
 /// The process number of the kernel thread.
 pub const KERNEL: usize = usize::MAX;
 
-/// Accesses the state; the closure does not run other processes.
+/// Accesses the state. The closure must not run other processes.
 pub fn with<R>(access: impl FnOnce(&mut World) -> R) -> R {
     WORLD.with_borrow_mut(access)
 }

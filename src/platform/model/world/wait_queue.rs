@@ -62,8 +62,8 @@ pub fn take_to_unpark() -> Vec<loom::thread::Thread> {
 
 /// Fails the model if every process has finished or sleeps.
 ///
-/// If a process has died, time passes first: all sleepers recheck, as on Linux after the recheck
-/// interval. They do so again only if a word has changed since the last recheck.
+/// If a process has died, all sleepers recheck before the model fails, as they do on Linux after
+/// the recheck interval. They recheck again only if a word has changed since the last recheck.
 pub fn check_deadlock() {
     let states = with(|world| {
         let mut processes = world.processes.iter();
