@@ -11,7 +11,7 @@ use std::fs;
 const DEADLOCK: &str = "broken-lock-that-forgets-other-waiters.html";
 
 /// A semaphore without an acquire: the execution ends in a data race.
-const RACE: &str = "broken-semaphore-that-acquires-relaxed.html";
+const RACE: &str = "broken-semaphore-acquired-relaxed.html";
 
 /// Returns the rows that a page must have: its steps without consecutive repetitions.
 fn fold(steps: &Value) -> Result<Vec<Value>> {
