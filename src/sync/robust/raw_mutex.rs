@@ -394,12 +394,14 @@ impl RawRobustMutex {
         timeout: Timeout,
         policy: SpinPolicy,
     ) -> Result<Acquired, LockError> {
-        if timeout != Timeout::NonBlocking && found & OWNER == owner.id() {
-            owner.clear_pending();
-            return Err(LockError::AlreadyHeld);
-        }
-        let spin = Spin::new(self.word.word(), policy, timeout.deadline());
-        let acquired = self.acquire_contended(owner.id(), found, spin, timeout);
+        let would_deadlock = timeout != Timeout::NonBlocking && found & OWNER == owner.id();
+        let acquired = match would_deadlock {
+            true => Err(LockError::AlreadyHeld),
+            false => {
+                let spin = Spin::new(self.word.word(), policy, timeout.deadline());
+                self.acquire_contended(owner.id(), found, spin, timeout)
+            }
+        };
         match acquired {
             Ok(_) => owner.link(&self.word),
             Err(_) => owner.clear_pending(),
