@@ -38,7 +38,7 @@ struct Options {
     visits: u64,
 }
 
-/// The counts of the shop.
+/// The numbers of customers that wait, were shaved or were turned away.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Board {
@@ -50,9 +50,9 @@ struct Board {
 /// The objects that the barber and the customers share.
 struct Shop<'a> {
     board: &'a RobustMutex<Board>,
-    /// A permit per waiting customer. The barber waits for one.
+    /// Holds a permit for each waiting customer. The barber waits for a permit.
     customers: &'a Semaphore,
-    /// A permit per customer that the barber has called.
+    /// Holds a permit for each customer that the barber has called.
     called: &'a Semaphore,
 }
 

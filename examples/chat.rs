@@ -1,10 +1,10 @@
 //! A chat between two terminals: `chat DIRECTORY NAME` in each, with the same directory and
 //! different names.
 //!
-//! Each process reads from a named pipe with its name. Once both pipes are open at both ends, their
-//! names are removed. Ctrl+D and Ctrl+C leave the chat. If a process is killed while it waits, the
-//! next process removes the pipe of the killed process. While two processes chat, a third one is
-//! rejected.
+//! Each process reads from a named pipe with its name. Each pipe's name is removed once both ends
+//! of both pipes are open. Ctrl+D and Ctrl+C leave the chat. If a process is killed while it waits,
+//! the next process removes the pipe of the killed process. While two processes chat, a third one
+//! is rejected.
 
 #[path = "chat/exit.rs"]
 mod exit;
@@ -74,7 +74,7 @@ fn chat(directory: &Path, name: &str, exit: &Exit) -> Result<Infallible> {
     );
     while let Some(line) = screen.line()? {
         for message in Message::split(&line) {
-            // If the partner has left, the other thread reports it.
+            // A failed send is ignored, because the other thread reports that the partner has left.
             let _ = conversation.outgoing.send(message);
         }
     }

@@ -43,7 +43,7 @@ struct Options {
     command: Vec<OsString>,
 }
 
-/// The permits in addition to the implicit permit that every program has.
+/// The pipe's permits. In addition, every program has one implicit permit.
 struct Jobserver {
     permits: PipeSemaphore,
     /// The `MAKEFLAGS` of the children.
@@ -65,8 +65,8 @@ impl Jobserver {
     fn from_flags(flags: &OsStr) -> Option<Result<Self>> {
         let (options, _) = split_flags(flags.as_bytes());
         let mut words = options.rsplit(|&byte| byte == b' ');
-        // If there are several options, the last one counts. Older versions of make use the second
-        // option name.
+        // If `MAKEFLAGS` names several jobservers, the last option applies. Older versions of make
+        // use the second option name.
         let name = words.find_map(|word| {
             let name = word.strip_prefix(b"--jobserver-auth=");
             name.or_else(|| word.strip_prefix(b"--jobserver-fds="))
@@ -85,13 +85,13 @@ fn split_flags(flags: &[u8]) -> (&[u8], &[u8]) {
     flags.split_at(border.unwrap_or(flags.len()))
 }
 
-/// Adds an option before the definitions.
+/// Adds an option before the variable definitions of `MAKEFLAGS`.
 fn append_option(flags: &[u8], added: &[u8]) -> OsString {
     let (options, definitions) = split_flags(flags);
     OsString::from_vec([options, added, definitions].concat())
 }
 
-/// Opens a jobserver by `READER,WRITER` or `fifo:PATH`.
+/// Opens the jobserver that is named by `READER,WRITER` or by `fifo:PATH`.
 fn open(name: &[u8]) -> Result<PipeSemaphore> {
     if let Some(path) = name.strip_prefix(b"fifo:") {
         let path = OsStr::from_bytes(path);
@@ -104,8 +104,8 @@ fn open(name: &[u8]) -> Result<PipeSemaphore> {
     let numbers = str::from_utf8(name)?.split_once(',');
     let (reader, writer) = numbers.context("expected two numbers")?;
     let end = |number: &str| match number.parse::<RawFd>()? {
-        // SAFETY: the parent says that the descriptor is open. The descriptor is only reopened,
-        // which fails if it is closed.
+        // SAFETY: the parent says that the descriptor is open. The program only reopens the
+        // descriptor, which fails if the descriptor is closed.
         number if number >= 0 => Ok(unsafe { BorrowedFd::borrow_raw(number) }),
         number => bail!("invalid descriptor {number}"),
     };
@@ -164,7 +164,8 @@ impl RunningJobs {
         Ok(())
     }
 
-    /// Records ended commands and releases their permits. The last running command had no permit.
+    /// Records ended commands and releases their permits. The last running command used the
+    /// implicit permit, so no permit is released for it.
     fn count(&mut self, ended: &[std::process::ExitStatus]) -> Result<()> {
         self.all_succeeded &= ended.iter().all(|status| status.success());
         let without = usize::from(self.commands.is_empty());

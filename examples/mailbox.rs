@@ -76,7 +76,8 @@ fn run() -> Result<()> {
     }
 }
 
-/// Attaches to the region. Only a server creates it, since a client would leave it behind.
+/// Attaches to the region. Only a server creates the region, because a client would leave the
+/// region behind.
 fn attach(name: &RegionName) -> Result<Region> {
     RegionOptions::attach(name).map_err(no_server)
 }
@@ -121,7 +122,8 @@ fn try_become_server(server: &ServerLock) -> Result<Option<RobustMutexGuard<'_, 
     }
 }
 
-/// Sends a request to stop. Without a server, the request would stop the next server.
+/// Sends a request to stop. The function first checks that a server is running. Otherwise the
+/// request would stop the next server.
 fn stop(region: &Region) -> Result<()> {
     let queue = region.attach("queue").map_err(no_server)?;
     let server = region.attach("server").map_err(no_server)?;

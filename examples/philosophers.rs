@@ -42,9 +42,9 @@ struct Options {
 /// The objects that the philosophers share. Each fork counts the meals eaten with it.
 struct Table<'a> {
     forks: &'a [RobustMutex<u64>],
-    /// A permit per philosopher that may take the second fork.
+    /// Holds a permit for each philosopher that may take the second fork.
     gate: &'a Semaphore,
-    /// A permit per philosopher that holds its first fork.
+    /// Holds a permit for each philosopher that holds its first fork.
     seated: &'a Semaphore,
 }
 

@@ -18,10 +18,11 @@ use output::{end, say};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// Holds a permit for each `SIGHUP`, and one for the end of the program.
+/// Holds a permit for each `SIGHUP`, and one permit that announces the end of the program.
 static HANGUPS: Semaphore = Semaphore::empty();
 
-/// Set before the permit for the end is released.
+/// Tells the other thread that the program ends. This flag is set before the last permit is
+/// released.
 static END: OnceLock<()> = OnceLock::new();
 
 fn main() -> ExitCode {

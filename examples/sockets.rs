@@ -25,7 +25,7 @@ use std::time::Duration;
 /// Reverses the words of a child process, over sockets of each kind.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Use only this kind of socket.
+    /// Use only one kind of socket.
     #[arg(long)]
     kind: Option<Kind>,
     /// Run as the client and connect to this path or address.
@@ -48,7 +48,7 @@ enum Kind {
 /// The timeout of each wait for the other side.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sent by the client before its first word over sockets without connections.
+/// The message that a client sends before its first word over a socket without connections.
 const HELLO: &[u8] = b"hello";
 
 const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);

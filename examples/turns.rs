@@ -1,8 +1,8 @@
 //! A writer and a reader take turns over one page of shared memory, with a pair of semaphores:
 //! writer = 1, reader = 0.
 //!
-//! Each side waits for its own semaphore and releases the other's. Each page is therefore read
-//! once, and never overwritten before it was read.
+//! Each side waits for its own semaphore and releases the other side's semaphore. Each page is
+//! therefore read once, and never overwritten before it was read.
 //!
 //! `cat FILE | turns | cmp - FILE` prints nothing.
 //!
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     end("turns", run())
 }
 
-/// Bytes of the page.
+/// The size of the page in bytes.
 const PAGE: usize = 1000;
 
 /// Interval at which the reader checks that the writer is running.
@@ -102,7 +102,7 @@ fn read_pages(shared: &Shared, writer: &mut Child) -> Result<()> {
         let bytes = bytes.context("a page has an invalid length")?;
         check_write(output.write_all(bytes))?;
         if bytes.is_empty() {
-            // Without a flush, errors of the buffered output would be lost.
+            // The output is buffered. Without this flush, a write error would be lost.
             return check_write(output.flush());
         }
     }

@@ -1,7 +1,7 @@
 //! A producer that is faster than its consumer: `unbounded NAME`.
 //!
-//! It sends before a consumer exists, and continues while another process drains the buffer. The
-//! memory grows and shrinks by segments. Ctrl+C removes the buffer; after a kill,
+//! The producer sends before a consumer exists, and continues while another process drains the
+//! buffer. The memory grows and shrinks by segments. Ctrl+C removes the buffer; after a kill,
 //! `unbounded NAME --remove` removes it.
 
 #[path = "support/interruption.rs"]

@@ -1,4 +1,4 @@
-//! Models of both bounded buffers, which keep the same contract.
+//! Models of the bounded buffer on semaphores and of the bounded buffer on condition variables.
 
 use crate::collector::{Collector, finish_sizes};
 use interlatch::ShmSafe;
@@ -13,7 +13,8 @@ pub fn models() -> Vec<Model> {
     };
     let mut models = sizes::<Bounded<1>, Bounded<2>>("bounded", |one| one);
     models.extend(sizes::<Monitor<1>, Monitor<2>>("monitor", monitor));
-    // In a buffer of two slots, a step in the wrong direction leads to the right slot.
+    // In a buffer of two slots, the next slot and the previous slot are the same, so two slots do
+    // not reveal a step in the wrong direction.
     let round = buffer::keeps_order_across_wraparounds::<Bounded<3>>;
     models.push(Model::new("bounded<3>", round));
     let round = buffer::keeps_order_across_wraparounds::<Monitor<3>>;
@@ -22,8 +23,8 @@ pub fn models() -> Vec<Model> {
     models
 }
 
-/// Returns the models at two capacities. Capacity 1 makes every operation wait. Capacity 2 shows
-/// that the slots are used in turn.
+/// Returns the models at two capacities. Capacity 1 makes every operation wait. Capacity 2 checks
+/// that the operations use one slot after the other.
 fn sizes<One, Two>(name: &str, limit_one: fn(Collector) -> Collector) -> Vec<Model>
 where
     One: Unregistered<Item = u64> + ShmSafe + 'static,
@@ -77,7 +78,7 @@ where
     [finish_sizes([one, two]), vec![interrupted.bounded(3)]].concat()
 }
 
-/// The scenarios for which a second slot adds executions but no new wait.
+/// Scenarios in which a second slot adds executions, but no new way to wait.
 pub const CLOSING_AND_TIMEOUTS: [&str; 9] = [
     "delivers_each_once",
     "dropping_one_of_two_senders_keeps_the_buffer_open",

@@ -1,7 +1,7 @@
 //! The number of wake calls in each execution.
 //!
-//! A primitive that makes unnecessary wake calls is correct but slow. These models count the calls
-//! in the record of the execution, so they exist only under loom.
+//! A primitive that makes unnecessary wake calls is correct but slow. These models count wake calls
+//! in loom's record of each execution, so the models are compiled only with `--cfg loom`.
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::model::event::Action;
@@ -44,7 +44,7 @@ fn free_lock_makes_no_wake_call<L: RawLock + ShmSafe + 'static>() -> Scenario<L>
         .verify(|_| assert_eq!(wake_calls(), 0))
 }
 
-/// A lock without a state for waiters: each unlock makes a wake call.
+/// A lock that does not record whether processes wait, so each unlock makes a wake call.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct AlwaysWakes(AtomicU32);
@@ -144,7 +144,7 @@ fn release_without_waiter_makes_no_wake_call() -> Scenario<Semaphore> {
     .verify(|_| assert_eq!(wake_calls(), 0))
 }
 
-/// The acquirer leaves no permit, so it wakes no other waiter.
+/// The acquirer takes the last permit, so it has no reason to wake another waiter.
 fn acquirer_of_the_last_permit_makes_no_wake_call() -> Scenario<Semaphore> {
     let acquire = |semaphore: &Semaphore| semaphore.acquire().forget();
     let release = |semaphore: &Semaphore| semaphore.release(1).expect("far below the maximum");

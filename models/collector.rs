@@ -5,7 +5,7 @@ use interlatch_check::{Model, Scenario, Stage};
 
 /// A stage that makes a model of each scenario.
 ///
-/// Each scenario of a list becomes a model, so a new scenario cannot be forgotten. Its model
+/// Each scenario of a list becomes a model, so a new scenario cannot be forgotten. The model
 /// explores every execution, unless [`bounded`](Self::bounded) or
 /// [`at_another_size`](Self::at_another_size) names the scenario.
 ///
@@ -20,7 +20,8 @@ pub struct Collector {
 
 struct Rule {
     scenario: &'static str,
-    /// Minimum preemption bound, or `None` if the scenario is left out.
+    /// The smallest preemption bound to which the scenario is explored, or `None` if the scenario
+    /// is left out.
     at_least: Option<usize>,
     is_used: bool,
 }
@@ -36,14 +37,15 @@ impl Collector {
         }
     }
 
-    /// Explores these scenarios by preemption bounds, at least up to `at_least`.
+    /// Explores the named scenarios by increasing preemption bounds, at least up to the bound
+    /// `at_least`.
     pub fn bounded(self, at_least: usize, scenarios: &[&'static str]) -> Self {
         self.with_rules(Some(at_least), scenarios)
     }
 
-    /// Leaves out these scenarios, because the same primitive runs them at another size.
+    /// Leaves out the named scenarios, because the same primitive runs them at another size.
     ///
-    /// [`finish_sizes`] checks that another size has them.
+    /// [`finish_sizes`] checks that each scenario runs at another size.
     pub fn at_another_size(self, scenarios: &[&'static str]) -> Self {
         self.with_rules(None, scenarios)
     }

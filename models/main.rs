@@ -2,11 +2,11 @@
 //!
 //! Each scenario runs for each type that promises it. A model explores every execution. If the
 //! executions are too many, the model explores every execution up to a preemption bound. The report
-//! says which. [`collector`] makes the models from the scenario lists of the contract, so no
-//! scenario is forgotten. Some types cannot run a list in full, and their files say why: a
-//! rendezvous has no slots, a pipe holds few permits, and the model of a pipe does not support
-//! killed processes. For items that pass through a pipe in parts, only the buffer scenarios run in
-//! which reads and writes differ from those of whole items.
+//! says which of the two a model did. [`collector`] makes the models from the scenario lists of the
+//! contract, so no scenario is forgotten. Some types cannot run a list in full, and their files say
+//! why: a rendezvous has no slots, a pipe holds few permits, and the model of a pipe does not
+//! support killed processes. Items can also pass through a pipe in parts. With such items, only
+//! those buffer scenarios run in which reads and writes differ from those of whole items.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores the models. Without the
 //! cfg, the same models run as a short stress test with threads. `-- --help` lists the options.

@@ -1,4 +1,5 @@
-//! Models of the mutex: up to three processes in every execution, four by preemption bounds.
+//! Models of the mutex. Models of up to three processes explore every execution. Models of four
+//! processes explore executions up to a preemption bound.
 
 use crate::collector::Collector;
 use interlatch::sync::RawMutex;

@@ -24,8 +24,8 @@ type Monitor<const N: usize> = process_local::Monitor<PipeSemaphore, N>;
 
 /// A kernel pipe as a buffer. It holds `N` atomic items, or `N` bytes of items in parts.
 ///
-/// An item in parts contains a check that its parts belong together. With `TURNS`, senders take
-/// turns.
+/// An item in parts contains a check that its parts belong together. With `TURNS`, a sender writes
+/// its whole item before another sender begins.
 #[derive(Debug)]
 pub struct Kernel<T, const N: usize, const TURNS: bool = true>(PipeBuffer<T>);
 
@@ -158,7 +158,7 @@ pub fn models() -> Vec<Model> {
     models
 }
 
-/// How far the smaller models are explored: in every execution, or by preemption bounds.
+/// Whether the smaller models explore every execution or only executions up to a preemption bound.
 type Limit = fn(Collector, usize, &[&'static str]) -> Collector;
 
 fn exhaustive(models: Collector, _at_least: usize, _scenarios: &[&'static str]) -> Collector {
@@ -273,7 +273,7 @@ where
     finish_sizes([one, two])
 }
 
-/// Items that are written and read in parts.
+/// Models of items that are written and read in parts.
 ///
 /// An operation with a deadline does not begin an item that it might not finish.
 fn split_items() -> Vec<Model> {
@@ -301,7 +301,7 @@ fn split_items() -> Vec<Model> {
         model(buffer::delivers_each_once::<SplitItems>).bounded(2),
         model(buffer::timed_out_receiver_takes_no_item::<SplitItems>).bounded(2),
         model(buffer::timed_out_sender_keeps_its_item::<SplitItems>).bounded(2),
-        // Turns are locks between processes, so the threads of one process need no turns.
+        // A turn is a lock between processes, so the threads of one process do not need turns.
         Model::new(
             "pipe_without_turns",
             buffer::items_of_both_senders_arrive::<WithoutTurns>,
@@ -326,9 +326,9 @@ impl Factory for Sides {
     }
 }
 
-/// Both sides may send more than fits before they receive.
+/// Both sides of a duplex may send more than the pipes hold before they receive.
 ///
-/// Each side receives while it waits for free space. Otherwise both sides would hang.
+/// Each side receives while it waits for free space. Without these receives, both sides would hang.
 fn both_sides_send_before_they_receive() -> Scenario<ProcessLocal<Sides>> {
     fn talk<const ME: usize>(shared: &ProcessLocal<Sides>) {
         let mut side = shared.0.0[ME]

@@ -1,6 +1,7 @@
-//! Models of the robust lock. The victim may be killed before any of its steps.
+//! Models of the robust lock. One process, the victim, may be killed before any of its steps.
 //!
-//! Models of two processes explore every execution. Larger models are bounded.
+//! Models of two processes explore every execution. Larger models explore executions up to a
+//! preemption bound.
 
 use crate::collector::Collector;
 use interlatch::sync::RawRobustMutex;

@@ -1,4 +1,5 @@
-//! Models of the robust buffers, for the contract of all buffers and for deaths of processes.
+//! Models of the robust buffers. They run the contract of all buffers and the scenarios with
+//! deaths.
 
 use crate::buffer::CLOSING_AND_TIMEOUTS;
 use crate::collector::{Collector, finish_sizes};
@@ -20,8 +21,8 @@ pub fn models() -> Vec<Model> {
 
 /// Returns the models of the contract of all buffers.
 ///
-/// An operation takes three to five times as many steps as an operation of a plain buffer, so the
-/// bounds are lower.
+/// An operation of a robust buffer takes three to five times as many steps as an operation of a
+/// plain buffer. The preemption bounds of these models are therefore lower.
 fn sizes<One, Two>(name: &str) -> Vec<Model>
 where
     One: Unregistered<Item = u64> + ShmSafe + 'static,

@@ -2,8 +2,8 @@
 //!
 //! Robust types survive the death of any process that uses them, at any instruction: the next
 //! `lock()` of a [`RobustMutex`] returns the guard with the error `OwnerDied`, and the other side
-//! of a robust channel gets `Disconnected`. Every primitive has one source, which programs run and
-//! which a model checker explores.
+//! of a robust channel gets `Disconnected`. Every primitive has one source. Programs run this
+//! source, and a model checker explores the same source.
 //!
 //! # Example
 //!

@@ -101,7 +101,7 @@ fn error_of_too_small_region_names_the_needed_size() {
         }) => assert_eq!(found, needed),
         other => panic!("{other:?}"),
     }
-    // The failed creation leaves the memory free for another object.
+    // The failed creation has used no memory, so another object fits into the region.
     let fits = region.create::<Bounded>("buffer", 100);
     assert_eq!(fits.expect("the region has room").capacity(), 100);
 }
@@ -117,7 +117,8 @@ fn invalid_region_size_is_an_error() {
     ] {
         assert!(matches!(error, Err(RegionError::Size(usize::MAX))));
     }
-    // A region larger than the available memory is an error at creation, not a signal at first use.
+    // Creating a region that exceeds the available memory fails. It does not raise a signal when
+    // the memory is first used.
     let error = Region::memfd("too much", 1 << 46).map(|_| ());
     assert!(
         matches!(error, Err(RegionError::NotEnoughMemory { .. })),
@@ -391,7 +392,8 @@ fn unreceived_items_are_dropped_once() {
 /// Writes special values into each state word of a buffer. The state words lie after the lock and
 /// two semaphores or condition variables, each of which occupies two cache lines.
 fn survives_a_faulty_peer<B: Unregistered<Item = u64> + ShmObject<Config = usize> + ?Sized>() {
-    // The objects follow the header.
+    // The range of the state words in the region's file. The first object follows the region's
+    // header of 8192 bytes.
     const STATE: std::ops::Range<u64> = 8192 + 264..8192 + 312;
     for offset in STATE.step_by(8) {
         for garbage in [0, 1, 7, 1 << 32, u64::MAX - 1, u64::MAX] {

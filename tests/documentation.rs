@@ -1,4 +1,4 @@
-//! The files, models and concepts that the documentation pages name exist.
+//! Checks that the files, models and concepts exist that the documentation pages name.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn models() -> String {
     source.collect()
 }
 
-/// Returns the pages for people: the pages in the root, and the guide.
+/// Returns the documentation pages: the pages in the root directory, and the pages of the guide.
 fn pages() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let in_folder = |folder: &str| {
@@ -47,7 +47,7 @@ fn pages() -> Vec<String> {
     [in_folder(""), in_folder("docs/")].concat()
 }
 
-/// The changelog names files that no longer exist.
+/// The changelog is skipped, because it names files that no longer exist.
 const HISTORY: &str = "CHANGELOG.md";
 
 /// Files of a user's package. The guide to models tells the user to create these files.

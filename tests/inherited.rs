@@ -57,7 +57,7 @@ fn inherited_ring_handles_fail() {
         receiver.expect("a free endpoint"),
     );
     assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
-    // Both handles have cached the positions of the other two items.
+    // After this receive, both handles have cached the ring positions of the two remaining items.
     assert_eq!(receiver.try_recv(), Ok(1));
     // SAFETY: this process has one thread. The child only accesses shared memory and exits.
     match unsafe { fork() }.expect("a child") {

@@ -1,8 +1,9 @@
 //! Every public type has a contract, models, tests and docs, or a reason why one of them is
 //! missing.
 //!
-//! `docs/inventory.md` is the table. This test compares the table with the source: it fails if a
-//! public type has no row, or if a row names evidence that does not exist.
+//! The table in `docs/inventory.md` lists the evidence for each type. This test compares the table
+//! with the source. The test fails if a public type has no row, or if a row names evidence that
+//! does not exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -153,12 +154,12 @@ fn rows(page: &str, columns: usize) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Returns the words in backticks.
+/// Returns the words of a text that are in backticks.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Returns whether the name occurs in the text, but not as a part of a longer name.
+/// Returns whether a text contains a name as a whole word, not only as a part of a longer name.
 fn has_word(text: &str, name: &str) -> bool {
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
         .any(|word| word == name)

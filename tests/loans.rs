@@ -43,7 +43,7 @@ fn large_item_is_written_and_read_in_place() {
     });
 }
 
-/// Receives a borrowed item in its destructor.
+/// A value whose destructor receives a borrowed item.
 struct ReceiveOnDrop<'a>(&'a RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>);
 
 impl Drop for ReceiveOnDrop<'_> {

@@ -1,5 +1,5 @@
-//! Mutex and condition variable compared with parking_lot's: the same generated program of threads
-//! has the same result.
+//! Mutex and condition variable compared with parking_lot's: the same generated multithreaded
+//! program has the same result with both.
 
 use proptest::prelude::*;
 use std::time::Duration;
@@ -138,12 +138,12 @@ fn programs() -> impl Strategy<Value = Vec<Vec<Step>>> {
     proptest::collection::vec(proptest::collection::vec(step, 0..24), 2..=6)
 }
 
-/// The final state, and what the threads did.
+/// The final state of the monitor, and the counts of the threads' operations.
 #[derive(Debug, PartialEq, Eq)]
 struct Result {
-    /// Increments in the counter, and increments counted by the threads.
+    /// The counter's final value, and the number of increments that the threads counted.
     counted: (u64, u64),
-    /// Tokens that were put, and tokens that were taken or remain.
+    /// The number of tokens that were put, and the number that were taken or remain.
     tokens: (u64, u64),
 }
 

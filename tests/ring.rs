@@ -1,5 +1,5 @@
-//! Compares the ring buffer with `VecDeque` in random programs of one thread, and tests it between
-//! two threads at full speed.
+//! Compares the ring buffer with `VecDeque` in random programs of one thread, and tests the ring
+//! buffer between two threads at full speed.
 //!
 //! `stages` and `crashes` test the ring buffer between processes. `regions` tests it with a hostile
 //! process.
@@ -20,11 +20,13 @@ type Ring = RingBuffer<u64, Box<[Slot<u64>]>>;
 enum Step {
     Send,
     SendSlice(usize),
-    /// Requests a loan of the first number of slots, and sends the second number of them.
+    /// Requests a loan of slots, and sends some of the slots. The fields are the number of
+    /// requested slots and the number of sent slots.
     Loan(usize, usize),
     Receive,
     ReceiveInto(usize),
-    /// Borrows the first number of items, and receives the second number of them.
+    /// Borrows items, and receives some of the items. The fields are the number of borrowed items
+    /// and the number of received items.
     Borrow(usize, usize),
     CloseSender,
     CloseReceiver,
@@ -58,7 +60,7 @@ impl Specification {
         self.capacity - self.items.len()
     }
 
-    /// Sends the next numbers.
+    /// Sends the next consecutive numbers as items.
     fn send(&mut self, count: usize) -> Vec<u64> {
         let sent: Vec<u64> = (self.next..).take(count).collect();
         self.items.extend(&sent);
@@ -337,7 +339,7 @@ fn handle_of_ended_thread_is_replaced() {
     );
 }
 
-/// Receives the remaining items in its destructor.
+/// A value whose destructor receives the remaining items.
 struct DrainOnDrop<'a>(Receiver<'a, Ring>, &'a mut Vec<u64>);
 
 impl Drop for DrainOnDrop<'_> {

@@ -53,7 +53,7 @@ impl TestDir {
         let end = format!(".{number}");
         let files = self.files().into_iter();
         let segments = files.filter(|name| name.starts_with("x.") && name.ends_with(&end));
-        // The longest name is the segment's. A shorter name belongs to another region.
+        // The segment has the longest file name. A shorter name belongs to another region.
         segments
             .max_by_key(String::len)
             .expect("the segment exists")
@@ -404,6 +404,6 @@ fn attach_with_other_item_type_names_both_types() {
         matches!(other, Some(RegionError::OtherType { .. })),
         "{other:?}"
     );
-    // A failed attach changes nothing.
+    // A failed attach does not change the buffer.
     assert_eq!(buffer.usage().expect("a lock").created, 0);
 }

@@ -1,14 +1,16 @@
 //! Finding a partner: a directory with a named pipe for each waiting process.
 //!
-//! **One process joins at a time.** It locks the directory, looks for waiting processes, and then
-//! either waits or joins the waiting process. The kernel releases the locks of a killed process.
+//! **One process joins at a time.** The joining process locks the directory, looks for waiting
+//! processes, and then either waits or joins the waiting process. The kernel releases the locks of
+//! a killed process.
 //!
 //! **Liveness.** Each process keeps a lock on its own named pipe. A pipe without a lock and without
 //! a reader belonged to a process that was killed; the next process removes it.
 //!
 //! **Two processes at most.** The second process sets another lock on the directory and keeps this
 //! lock until the end of the chat. The lock is of a kind that other processes can test
-//! (`F_OFD_GETLK`). So a third process detects the chat although the names have been removed.
+//! (`F_OFD_GETLK`). So a third process detects the chat even though the pipes' names have been
+//! removed.
 
 use anyhow::{Context, Result, bail};
 use interlatch::sync::Timeout;

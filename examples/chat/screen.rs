@@ -1,5 +1,5 @@
-//! Reads input lines and prints output lines at the same time. On a terminal, both go through a
-//! line editor.
+//! Reads input lines and prints output lines at the same time. On a terminal, a line editor handles
+//! both input and output.
 
 use crate::output::say;
 use anyhow::Result;

@@ -15,7 +15,7 @@ pub struct Children(Vec<Member>);
 struct Member {
     name: String,
     child: Child,
-    /// A pidfd, readable once the process has ended.
+    /// A pidfd of the child. The pidfd is readable once the child has ended.
     alive: OwnedFd,
 }
 

@@ -22,7 +22,8 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Accepts every message, and reports the sender of the first one for all of them.
+/// A receiver that accepts every message, and reports the sender of the first message for all
+/// messages.
 struct TrustsSender;
 
 impl Receives for TrustsSender {

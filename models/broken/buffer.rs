@@ -1,4 +1,4 @@
-//! Bounded buffers, each of which breaks one promise.
+//! Bounded buffers with known bugs. Each bug breaks one promise of a buffer.
 
 use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
@@ -96,33 +96,33 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Receives the newest item first: the order is wrong.
+/// A receive takes the newest item first, so the items arrive in a wrong order.
 const IS_A_STACK: u8 = 0;
-/// Accepts one item more than its capacity.
+/// The buffer accepts one item more than its capacity.
 const EXCEEDS_ITS_CAPACITY: u8 = 1;
-/// Appends an item without the lock: two senders race.
+/// A send appends its item without holding the lock, so two senders race.
 const PUSHES_UNLOCKED: u8 = 2;
-/// Receives the first item without removing it: it arrives twice.
+/// A receive does not remove the first item, so the item arrives twice.
 const DELIVERS_TWICE: u8 = 3;
-/// Closes without a notification: the receivers hang.
+/// Closing the buffer notifies no waiter, so the receivers hang.
 const CLOSES_SILENTLY: u8 = 4;
-/// Notifies only one waiter when it closes: the other waiter hangs.
+/// Closing the buffer notifies only one waiter, so the other waiter hangs.
 const CLOSE_WAKES_ONE: u8 = 5;
-/// Reports the disconnection although items are left.
+/// A receive reports the disconnection although items are left in the buffer.
 const ENDS_BEFORE_DRAINED: u8 = 6;
-/// "Not full" and "not empty" share a condition variable and use `notify_one`.
+/// Senders and receivers wait on one condition variable, and each operation calls `notify_one`.
 ///
 /// A notification may wake a process of the wrong side, and a process of the right side hangs.
 const ONE_CONDVAR_FOR_BOTH: u8 = 7;
-/// A sender that times out appends its item nevertheless.
+/// A sender that times out appends its item to the buffer anyway.
 const TIMED_OUT_SENDER_LEAVES_ITS_ITEM: u8 = 8;
-/// A receiver takes an item and reports a timeout: the other receiver hangs.
+/// A receiver takes an item but reports a timeout, so the other receiver hangs.
 const TIMED_OUT_RECEIVER_TAKES_ONE: u8 = 9;
-/// Passes a batch under one lock but notifies only one waiter: the other waiter hangs.
+/// A batch operation passes several items but notifies only one waiter, so the other waiter hangs.
 const BATCH_WAKES_ONE: u8 = 10;
-/// Drops the items of a batch that were not sent.
+/// A failed send of a batch drops the items that were not sent.
 const LOSES_THE_UNSENT: u8 = 11;
-/// Sends the last item of a batch first.
+/// A send of a batch sends the last item first.
 const REVERSES_A_BATCH: u8 = 12;
 /// A receive of a batch drops all items except the first.
 const DROPS_RECEIVED: u8 = 13;
@@ -160,7 +160,8 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: only the holder of `lock` accesses `inside`. The checker detects a violation.
+// SAFETY: only the holder of `lock` accesses `inside`. The checker detects any access without the
+// lock.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 impl<const FLAW: u8> Flawed<FLAW> {
@@ -173,7 +174,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
         _ => Self::CAPACITY,
     };
 
-    /// Waits until `step` succeeds, repeats it while it succeeds, and notifies one waiter.
+    /// Waits until `step` succeeds, repeats `step` while it succeeds, and notifies one waiter.
     fn pass(&self, wait: &Condvar, notify: &Condvar, step: impl Fn(&mut Inside) -> bool) {
         let mut held = self.lock.lock();
         while !self.change(&step) {
@@ -200,7 +201,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Inside) -> R) -> R {
-        // SAFETY: the caller holds `lock`. The checker detects a violation.
+        // SAFETY: the caller holds `lock`. The checker detects any access without the lock.
         self.inside
             .with_mut(|inside| change(unsafe { &mut *inside }))
     }

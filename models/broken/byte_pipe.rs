@@ -1,4 +1,4 @@
-//! Byte pipes in shared memory with a step left out or moved.
+//! Broken byte pipes in shared memory: in each of them, one step is left out or moved.
 
 use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
@@ -32,20 +32,21 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A read wakes only one writer, and the free space may be too small for it: the other writer
-/// hangs.
+/// A read wakes only one writer. If the write of that writer does not fit, the other writer hangs.
 const WAKES_ONE_WRITER: u8 = 0;
-/// A write wakes only one reader, which takes a part of the bytes: the other reader hangs.
+/// A write wakes only one reader. If that reader takes only a part of the bytes, the other reader
+/// hangs.
 const WAKES_ONE_READER: u8 = 1;
-/// Writes each byte of a small write separately: two writes interleave.
+/// A small write locks separately for each byte, so the bytes of two writes interleave.
 const SPLITS_SMALL_WRITES: u8 = 2;
-/// Publishes each byte separately: a death between two bytes leaves a part of a small write.
+/// A small write publishes each byte separately, so a death between two bytes leaves a part of the
+/// write.
 const PUBLISHES_EACH_BYTE: u8 = 3;
-/// Publishes the position before it writes the bytes: a death between these steps leaves wrong
-/// bytes.
+/// A write publishes its position before it writes the bytes, so a death between these steps leaves
+/// wrong bytes.
 const PUBLISHES_FIRST: u8 = 4;
 
-/// A `BytePipe` without endpoints.
+/// A simplified `BytePipe` that does not track its writers and readers.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8, const N: usize> {
     lock: RobustMutex<()>,

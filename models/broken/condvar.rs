@@ -1,4 +1,4 @@
-//! Broken condition variables that lose notifications, and a wait without a loop.
+//! Broken condition variables that lose notifications, and a caller that waits without a loop.
 
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::spin::{Spin, SpinPolicy};
@@ -44,20 +44,20 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Reads the number of notifications after unlocking: a notification between these steps is lost,
-/// and the waiter hangs.
+/// A waiter reads the number of notifications only after unlocking. A notification between these
+/// steps is lost, and the waiter hangs.
 const READS_AFTER_UNLOCKING: u8 = 0;
-/// `notify_all` wakes only one waiter: the other waiter hangs.
+/// `notify_all` wakes only one waiter, so the other waiter hangs.
 const NOTIFY_ALL_WAKES_ONE: u8 = 1;
-/// Clears the waiters bit after a wake call that woke no waiter, although a new waiter may be
-/// asleep.
+/// A notifier clears the waiters bit after a wake call that woke no waiter, although a new waiter
+/// may be asleep.
 ///
 /// The next notification makes no wake call, and the waiter hangs. A draft of `sync/condvar.rs` had
 /// this bug, and the checker found it.
 const FORGETS_A_WAITER: u8 = 2;
-/// A waiter consumes a notification and reports a timeout: the other waiter hangs.
+/// A waiter consumes a notification but reports a timeout, so the other waiter hangs.
 const TIMED_OUT_WAITER_TAKES_ONE: u8 = 3;
-/// A waiter that spun without success sleeps without setting the waiters bit, and hangs.
+/// After spinning without success, a waiter sleeps without setting the waiters bit, and hangs.
 const SLEEPS_UNREGISTERED: u8 = 4;
 
 const WAITERS: u32 = 1;
@@ -83,7 +83,8 @@ impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
             Some(register())
         };
         let lock = held.mutex();
-        // SAFETY: the caller's guard holds the lock, and this function locks it again below.
+        // SAFETY: the caller's guard holds the lock, and this function acquires the lock again
+        // before it returns.
         unsafe { lock.unlock() };
         let deadline = match timeout {
             Timeout::At(deadline) => Some(deadline),
@@ -125,10 +126,10 @@ impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
     }
 }
 
-/// A correct condition variable with two consumers of one token.
+/// A correct condition variable that two processes use wrongly to wait for one token.
 ///
-/// The waiter checks the condition with `if` instead of `while`: when it wakes up, the other
-/// process may have taken the token.
+/// The waiter checks the condition with `if` instead of `while`. When the waiter wakes up, the
+/// other process may have taken the token.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 struct Tokens {

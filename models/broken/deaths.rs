@@ -1,8 +1,9 @@
-//! Robust primitives whose sleepers do not recheck: a wake-up is lost if its sender dies.
+//! Robust primitives whose sleepers do not recheck. If a process dies before its wake call, the
+//! wake-up is lost.
 //!
 //! The kernel wakes one waiter of a lock whose owner died. The kernel sends no wake-up for any
-//! other word, so sleepers recheck at an interval. Without rechecks, each of these models is a
-//! deadlock.
+//! other word, so sleepers recheck at an interval. Without rechecks, each of these models
+//! deadlocks.
 
 use interlatch::Semaphore;
 use interlatch::sync::RawRobustMutex;

@@ -21,10 +21,10 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Counts the object before it is built: after a death between these steps, other processes find
-/// the object unbuilt.
+/// The creator counts the object before building it. After a death between these steps, other
+/// processes find the object unbuilt.
 const COUNTS_FIRST: u8 = 0;
-/// Reads the count before it locks: two processes build the object and race.
+/// A creator reads the count before it locks, so two processes build the object and race.
 const SEARCHES_UNLOCKED: u8 = 1;
 
 #[repr(C)]

@@ -1,5 +1,5 @@
-//! Misuse of a futex: a wake-up does not order memory accesses, and a wait may return without a
-//! wake-up (`futex(2)`).
+//! Two wrong uses of a futex. One expects a wake-up to order memory accesses. The other expects a
+//! wait to return only after a wake-up, but it may return earlier (`futex(2)`).
 
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, ShmSafe, ShmType, TypeInfo, UnsafeCell, futex};

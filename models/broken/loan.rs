@@ -1,4 +1,4 @@
-//! Loans whose slots do not record their holder in a robust lock.
+//! Broken loans of slots. The slots do not record their holder in a robust lock.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
@@ -27,10 +27,10 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A flag marks a borrowed slot: the kernel does not clear the flag after a death, so the slot is
-/// lost.
+/// A plain flag marks a borrowed slot. The kernel does not clear the flag after a death, so the
+/// slot is lost.
 const MARKED_BY_A_FLAG: u8 = 0;
-/// The slot counts as an item when it is borrowed: the reader races with the sender.
+/// A sender marks the slot as full when it borrows the slot, so the reader races with the sender.
 const VISIBLE_EARLY: u8 = 1;
 
 const EMPTY: u64 = 0;
@@ -60,16 +60,16 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
 }
 
 // SAFETY: only the holder of `lock` accesses `state`, and only the holder of the slot accesses
-// `item`. The checker detects a violation.
+// `item`. The checker detects any other access.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: see the implementation of `Sync`.
+    // SAFETY: the implementation of `Sync` for this type says which process may access the cell.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: see the implementation of `Sync`.
+    // SAFETY: the implementation of `Sync` for this type says which process may access the cell.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -79,7 +79,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
         locked.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Changes the state from `from` to `to`. Returns false if the state is not `from`.
+    /// Changes the slot's state from `from` to `to`. Returns false if the state is not `from`.
     fn transition(&self, from: u64, to: u64) -> bool {
         let _guard = self.lock();
         let is_from = get(&self.state) == from;

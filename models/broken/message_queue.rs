@@ -57,21 +57,24 @@ fn broken<S: ShmSafe + 'static>(
     Model::broken(bug, kind, build)
 }
 
-/// An arrival wakes only one receiver, which may wait for another type: the right receiver hangs.
+/// A send wakes only one receiver. If that receiver waits for another type, the right receiver
+/// hangs.
 const WAKES_ONE_RECEIVER: u8 = 0;
-/// A receive wakes only one sender, whose message may not fit: a sender whose message fits hangs.
+/// A receive wakes only one sender. If its message does not fit, a sender whose message fits hangs.
 const WAKES_ONE_SENDER: u8 = 1;
-/// Numbers the message before it is written: after a death between these steps, the message is
-/// torn.
+/// A send marks the slot as used before it writes the message. After a death between these steps, a
+/// receiver gets a torn message.
 const NUMBERS_FIRST: u8 = 2;
-/// Does not recount the messages after an owner death: the count is wrong, and free space is lost.
+/// A process does not recount the messages after an owner death, so the count is wrong and free
+/// space is lost.
 const TRUSTS_THE_COUNT: u8 = 3;
-/// Frees the slot and unlocks before it copies: the next sender races with the copy.
+/// A receive frees the slot and unlocks before it copies the message, so the next sender races with
+/// the copy.
 const COPIES_UNLOCKED: u8 = 4;
-/// Searches for the newest message of a type: the order is wrong.
+/// A receive takes the newest message of a type instead of the oldest, so the order is wrong.
 const NEWEST_FIRST: u8 = 5;
 
-/// Slots under a robust mutex, for messages whose bytes are all equal.
+/// Slots that a robust mutex protects. All bytes of a message are equal.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Flawed<const FLAW: u8, const SLOTS: usize> {

@@ -1,11 +1,13 @@
-//! Known bugs that the checker must find. They show that each scenario can fail.
+//! Known bugs that the checker must find. The bugs show that each scenario of the contract can
+//! fail.
 //!
-//! Most files contain one primitive, which is written like the correct primitive in `src`. A
-//! constant of its type selects a flaw, and each flaw breaks a scenario of the contract. A model
-//! passes only if the checker finds a failure of the stated kind. `futex` and `model` show misuse
-//! of the futex and of the checker, and `deaths` removes the rechecks of sleepers.
+//! Most files contain one primitive, which is a copy of the algorithm in `src` with a bug. Each
+//! primitive's type has a constant parameter that selects one bug. Each bug breaks a scenario of
+//! the contract. A model passes only if the checker finds a failure of the stated kind. `futex`
+//! shows wrong uses of the futex, and `model` shows wrong uses of the checker. In `deaths`,
+//! sleepers do not recheck at intervals.
 //!
-//! A bug without a cited source is a step of the correct algorithm that is left out or moved.
+//! If a bug cites no source, it leaves out or moves a step of the correct algorithm.
 
 mod addressed;
 mod buffer;

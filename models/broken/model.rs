@@ -1,4 +1,4 @@
-//! Invalid models: the checker must reject each with a message that names the cause.
+//! Invalid models. The checker must reject each model with a message that names the cause.
 
 use interlatch::ShmSafe;
 use interlatch::platform::AtomicU32;
@@ -42,13 +42,13 @@ pub fn models() -> Vec<Model> {
 #[derive(ShmSafe)]
 struct Word(AtomicU32);
 
-/// A process spins for a value that no process writes: the execution never ends.
+/// A process spins until a word has a value that no process writes, so the execution never ends.
 fn never_ends() -> Scenario<Word> {
     let spin = |word: &Word| while word.0.fetch_add(0, Relaxed) == 0 {};
     Scenario::new("never_ends", vec![spin])
 }
 
-/// Five participants, one more than loom has threads for.
+/// A model with five participants, one more than loom supports.
 fn too_many_processes() -> Scenario<Word> {
     let touch = |word: &Word| {
         word.0.swap(1, Relaxed);
@@ -56,7 +56,7 @@ fn too_many_processes() -> Scenario<Word> {
     Scenario::new("too_many_processes", vec![touch; 5])
 }
 
-/// The iteration order of a `HashSet` differs between executions.
+/// A model that depends on the iteration order of a `HashSet`, which differs between executions.
 fn not_deterministic() -> Scenario<Word> {
     let touch = |word: &Word| {
         let numbers: HashSet<u32> = (0..8).collect();
@@ -70,7 +70,7 @@ fn not_deterministic() -> Scenario<Word> {
     Scenario::new("not_deterministic", vec![touch, touch])
 }
 
-/// A wake call that wakes one of two sleepers takes a choice, and the scenario declares no choices.
+/// A wake call must choose one of two sleepers, but the scenario declares no choices.
 fn too_many_choices() -> Scenario<Word> {
     let sleep = |word: &Word| {
         interlatch::platform::futex::wait(&word.0, 0, None);
@@ -83,13 +83,13 @@ fn too_many_choices() -> Scenario<Word> {
     Scenario::new("too_many_choices", vec![sleep, sleep, wake])
 }
 
-/// Each execution leaks a few bytes.
+/// A model that leaks a few bytes in each execution.
 fn leaks() -> Scenario<Word> {
     let leak = |_: &Word| std::mem::forget(black_box(Box::new(7)));
     Scenario::new("leaks", vec![leak])
 }
 
-/// An execution leaks many bytes if the other process runs first.
+/// A model that leaks many bytes in each execution in which the other process runs first.
 fn leaks_rarely() -> Scenario<Word> {
     let leak = |word: &Word| {
         if word.0.swap(1, Relaxed) == 2 {
@@ -102,17 +102,17 @@ fn leaks_rarely() -> Scenario<Word> {
     Scenario::new("leaks_rarely", vec![leak, lead])
 }
 
-/// The process aborts, so no panic hook runs.
+/// A model that aborts the process, so no panic hook runs.
 fn aborts() -> Scenario<Word> {
     let abort = |_: &Word| std::process::abort();
     Scenario::new("aborts", vec![abort])
 }
 
-/// Makes an assertion inside loom fail.
+/// A model in which an assertion inside loom fails.
 ///
-/// loom orders the stores of a word by the threads that have seen each of them. With loads, stores
-/// and exchanges of one word, the same threads may have seen two stores, which loom asserts to be
-/// impossible.
+/// loom orders the stores of a word by comparing which threads have seen each store. loom asserts
+/// that no two stores have been seen by the same threads. If a model loads, stores and exchanges
+/// one word, this assertion may fail.
 fn stores_of_one_age() -> Scenario<Word> {
     let one = |Word(word): &Word| {
         word.store(1, Relaxed);

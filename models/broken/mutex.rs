@@ -46,22 +46,25 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Tests the word and sets it in two steps: two lockers see the lock free and race.
+/// A locker tests the word and sets it in two steps, so two lockers may see a free lock and race.
 const TESTS_THEN_SETS: u8 = 0;
-/// Acquires the lock without Acquire: the accesses to the number race.
+/// A locker acquires the lock without Acquire ordering, so the accesses to the protected number
+/// race.
 const LOCKS_RELAXED: u8 = 1;
-/// Releases the lock without Release: the accesses to the number race.
+/// An unlock releases the lock without Release ordering, so the accesses to the protected number
+/// race.
 const UNLOCKS_RELAXED: u8 = 2;
-/// Unlocks without a wake call: a waiter hangs.
+/// An unlock makes no wake call, so a waiter hangs.
 const WAKES_NO_WAITER: u8 = 3;
-/// A woken waiter acquires the lock as uncontended: its unlock wakes no other waiter, and one
-/// hangs.
+/// A woken waiter acquires the lock without setting the mark for waiters. Its unlock wakes no other
+/// waiter, so another waiter hangs.
 const FORGETS_WAITERS: u8 = 4;
-/// Reports success at the timeout: two processes hold the lock and race.
+/// A locker reports success when its timeout expires, so two processes hold the lock and race.
 const HELD_AFTER_TIMEOUT: u8 = 5;
-/// Acquires the lock because a spin saw the lock free, without checking again: two holders race.
+/// A spinning locker that sees a free lock takes it without checking again, so two holders race.
 const TRUSTS_ITS_SPIN: u8 = 6;
-/// A woken waiter that spins acquires the lock as uncontended: another waiter hangs.
+/// A woken waiter spins and then acquires the lock without setting the mark for waiters, so another
+/// waiter hangs.
 const SPIN_FORGETS_WAITERS: u8 = 7;
 
 #[repr(C)]
@@ -108,7 +111,7 @@ impl<const FLAW: u8> FlawedLock<FLAW> {
 }
 
 // SAFETY: the flaws break the contract of `RawLock`. Only the models use the type, and the checker
-// detects the violation.
+// detects the broken contract.
 unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
         if self.try_acquire() {
@@ -152,7 +155,7 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
 
 /// A counter that processes increment without a lock, as in the course notes of this project.
 ///
-/// The increments race.
+/// Without a lock, the increments race.
 #[derive(Debug)]
 struct Counter(RaceCell);
 
@@ -173,7 +176,7 @@ fn counter_without_a_lock() -> Scenario<Counter> {
         .verify(|counter| assert_eq!(counter.0.get(), 2))
 }
 
-/// Two locks that two processes acquire in opposite order, which is the shortest deadlock.
+/// Two locks that two processes acquire in opposite orders, so each process waits for the other.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 struct TwoLocks {

@@ -55,7 +55,7 @@ pub fn models() -> Vec<Model> {
 /// A semaphore in a pipe whose acquirer waits with `poll(2)` and ignores the result of its read.
 ///
 /// Between the wait and the read, another acquirer may read the permit, so too many processes hold
-/// one.
+/// a permit.
 #[derive(Debug)]
 pub struct TrustsPoll(Reader, Writer);
 
@@ -81,13 +81,14 @@ impl RawSemaphore for TrustsPoll {
     }
 }
 
-/// The notifier does not wait for the waiter to take the wake-up: a later waiter may take the
-/// wake-up, and the notified waiter hangs.
+/// The notifier does not wait until the notified waiter takes the wake-up. A later waiter may take
+/// the wake-up, and the notified waiter hangs.
 const NOTIFIER_DOES_NOT_WAIT: u8 = 0;
-/// A timed-out waiter leaves its entry: the next notifier waits for an answer to it and hangs.
+/// A timed-out waiter leaves its entry in the list of waiters. The next notifier waits for this
+/// waiter's answer and hangs.
 const WAITER_LEAVES_ITS_ENTRY: u8 = 1;
 
-/// `SemaphoreCondvar` with one step left out.
+/// A copy of `SemaphoreCondvar` in which one step is left out.
 #[derive(Debug)]
 pub struct Flawed<const FLAW: u8> {
     entry: PipeSemaphore,
@@ -145,7 +146,8 @@ impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
         acquire(&self.entry);
         release(&self.waiting, 1);
         release(&self.entry, 1);
-        // SAFETY: the caller's guard holds the lock, and this function locks it again below.
+        // SAFETY: the caller's guard holds the lock, and this function acquires the lock again
+        // before it returns.
         unsafe { held.mutex().unlock() };
         let is_notified = self.wait(timeout);
         while !held.mutex().raw_lock_with(Timeout::Infinite) {}
@@ -161,7 +163,7 @@ impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
     }
 }
 
-/// A pipe whose items are written in parts and whose senders take no turns.
+/// A pipe whose items are written in parts, without a lock between the senders.
 ///
 /// Each sender writes as many bytes as fit, so the parts of two items mix.
 #[derive(Debug)]
@@ -178,7 +180,8 @@ impl Factory for MixesParts {
     }
 }
 
-/// An endpoint without a count of handles. The scenario does not depend on disconnection.
+/// An endpoint that does not count its handles, because the scenario does not depend on
+/// disconnection.
 #[derive(Debug)]
 pub struct Uncounted;
 
@@ -237,7 +240,7 @@ impl Buffer for MixesParts {
     }
 }
 
-/// Two pipes, one for each direction.
+/// A pair of pipes, one for each direction.
 #[derive(Debug)]
 struct TwoWay([PipeBuffer<u64>; 2]);
 
@@ -247,7 +250,7 @@ impl Factory for TwoWay {
     }
 }
 
-/// Both sides send more than fits before they receive, so both wait for free space.
+/// Both sides send more than the pipes hold before they receive, so both wait for free space.
 ///
 /// `duplex/both_sides_send_before_they_receive` holds, because a `Duplex` receives while it waits
 /// to send.
@@ -277,7 +280,8 @@ fn send_one(shared: &ProcessLocal<Kernel<u64, 1>>) {
 /// A receiver that keeps a writer open, like a shell that does not close the pipe ends that its
 /// child inherits.
 ///
-/// The end of file arrives when the last writer is closed, so the receiver waits for itself.
+/// A read returns the end of file only after all writers are closed. The receiver never closes its
+/// own writer, so it waits forever.
 fn receive_all(shared: &ProcessLocal<Kernel<u64, 1>>) {
     let _not_closed = shared.sender().ok();
     let receiver = shared.receiver().expect("no other receiver is attached");

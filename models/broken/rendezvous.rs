@@ -42,26 +42,26 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A timed-out sender takes its item back without checking whether it was received.
+/// A timed-out sender takes its item back without checking whether a receiver took the item.
 ///
-/// The item is both received and returned.
+/// As a result, the item is both received and returned to its sender.
 const WITHDRAWS_RECEIVED: u8 = 0;
-/// A send does not wait for a receiver, like a send into a buffer with one slot: it returns too
-/// early.
+/// A send returns before a receiver takes the item, like a send into a buffer with one slot.
 const DOES_NOT_WAIT: u8 = 1;
-/// A receiver does not notify the sender: the sender hangs.
+/// A receiver takes the item but does not notify the sender, so the sender hangs.
 const WAKES_NO_SENDER: u8 = 2;
-/// An offer stays valid after its owner died: a receiver gets an item that should be withdrawn.
+/// An offered item stays valid after its sender dies, so a receiver gets an item that should be
+/// withdrawn.
 const KEEPS_DEAD_OFFERS: u8 = 3;
-/// Publishes the offer before the item: after a death between these steps, a wrong item is
-/// received.
+/// A sender publishes its offer before it writes the item. After a death between these steps, a
+/// receiver gets a wrong item.
 const OFFERS_FIRST: u8 = 4;
 
 const NOTHING: u64 = 0;
 const OFFERED: u64 = 1;
 const TAKEN: u64 = 2;
 
-/// One sender and one receiver.
+/// A broken rendezvous for one sender and one receiver.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RobustMutex<()>,
@@ -177,7 +177,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         };
         if FLAW != DOES_NOT_WAIT {
             set(&self.state, NOTHING);
-            // SAFETY: this call has acquired `holder` above.
+            // SAFETY: this function has acquired the lock `holder` above.
             unsafe { self.holder.unlock() };
         }
         drop(guard);

@@ -1,4 +1,4 @@
-//! Rings with a step left out or moved.
+//! Broken rings: in each of them, one step is left out or moved.
 
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
@@ -41,30 +41,34 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A sleeper rechecks without the heavy barrier: the sleeper misses a new position and hangs.
+/// A sleeper rechecks the ring without the heavy barrier, so it misses a new position and hangs.
 const NO_HEAVY: u8 = 0;
-/// A waker reads the sleep flag without the light barrier: the waker misses the flag, and the
-/// sleeper hangs.
+/// A waker reads the sleep flag without the light barrier, so it misses the flag and the sleeper
+/// hangs.
 const NO_LIGHT: u8 = 1;
-/// A sleeper rechecks before it sets its sleep flag: it misses a position that is published between
-/// these steps.
+/// A sleeper rechecks the ring before it sets its sleep flag, so it misses a position that is
+/// published between these steps.
 const RECHECKS_FIRST: u8 = 2;
-/// A waker reads the sleep flag before it publishes its position: a new sleeper hangs.
+/// A waker reads the sleep flag before it publishes its position. A process that begins to sleep
+/// between these steps hangs.
 const WAKES_FIRST: u8 = 3;
-/// The sender publishes its position before it writes the item: the receiver races with the write.
+/// The sender publishes its position before it writes the item, so the receiver races with the
+/// write.
 const PUBLISHES_FIRST: u8 = 4;
-/// The receiver publishes its position before it copies the item: the sender races with the copy.
+/// The receiver publishes its position before it copies the item, so the sender races with the
+/// copy.
 const FREES_FIRST: u8 = 5;
-/// Positions are Relaxed instead of Release and Acquire: accesses to the slots race.
+/// Stores and loads of the positions are Relaxed instead of Release and Acquire, so accesses to the
+/// slots race.
 const RELAXED: u8 = 6;
-/// A receiver that finds an empty ring and then a closed side does not recheck the ring: it loses
-/// an item.
+/// A receiver that finds an empty ring and then a closed side does not check the ring again, so it
+/// loses an item.
 const ENDS_EARLY: u8 = 7;
 
 const ASLEEP: u32 = 1;
 const CLOSED: u32 = 2;
 
-/// A `RingBuffer` without endpoints, so it does not notice deaths.
+/// A simplified `RingBuffer` that does not track its handles, so the ring does not notice deaths.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8, const SLOTS: usize> {
     positions: [AtomicU64; 2],
@@ -92,10 +96,10 @@ impl<const FLAW: u8, const SLOTS: usize> ShmType for Flawed<FLAW, SLOTS> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: the positions say which side may access a slot. The checker detects a violation.
+// SAFETY: the positions say which side may access a slot. The checker detects any other access.
 unsafe impl<const FLAW: u8, const SLOTS: usize> Sync for Flawed<FLAW, SLOTS> {}
 
-/// The handle of either side.
+/// The handle of the sender or of the receiver.
 struct Cursor<'a, const FLAW: u8, const SLOTS: usize> {
     ring: &'a Flawed<FLAW, SLOTS>,
     side: usize,
@@ -200,7 +204,8 @@ impl<const FLAW: u8, const SLOTS: usize> Sends for Cursor<'_, FLAW, SLOTS> {
             if FLAW == PUBLISHES_FIRST {
                 self.publish();
             }
-            // SAFETY: see the implementation of `Sync`.
+            // SAFETY: the implementation of `Sync` for this type says which process may access the
+            // cell.
             self.slot().with_mut(|slot| unsafe { *slot = *item });
             if FLAW != PUBLISHES_FIRST {
                 self.publish();
@@ -219,7 +224,8 @@ impl<const FLAW: u8, const SLOTS: usize> Receives for Cursor<'_, FLAW, SLOTS> {
         if FLAW == FREES_FIRST {
             self.publish();
         }
-        // SAFETY: see the implementation of `Sync`.
+        // SAFETY: the implementation of `Sync` for this type says which process may access the
+        // cell.
         items[0] = self.slot().with(|slot| unsafe { *slot });
         if FLAW != FREES_FIRST {
             self.publish();

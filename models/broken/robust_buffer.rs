@@ -1,4 +1,4 @@
-//! Buffers on a robust mutex that are inconsistent after a death.
+//! Broken buffers on a robust mutex. After a death, the buffer is inconsistent.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
@@ -37,23 +37,25 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Marks the slot as full before it writes the item: after a death between these steps, a wrong
-/// item arrives.
+/// A send marks the slot as full before it writes the item. After a death between these steps, a
+/// wrong item arrives.
 const COUNTS_FIRST: u8 = 0;
-/// Reserves the slot under the lock and fills it under the lock later: a death loses the slot.
+/// A send reserves the slot, unlocks, and fills the slot in a second locked step. A death between
+/// these steps loses the slot.
 ///
 /// The mark does not say which process owns the slot.
 const RESERVES_BY_A_FLAG: u8 = 1;
-/// Marks the slot as reserved before it copies the item: a death loses the item and the slot.
+/// A receive marks the slot as reserved before it copies the item. A death between these steps
+/// loses the item and the slot.
 const RECEIVES_IN_TWO_STEPS: u8 = 2;
-/// Clears the buffer after an owner death: an item of another sender is lost.
+/// After an owner death, the next process clears the buffer, so an item of another sender is lost.
 const EMPTIED_BY_A_DEATH: u8 = 3;
 
 const EMPTY: u64 = 0;
 const RESERVED: u64 = 1;
 const FULL: u64 = 2;
 
-/// One slot under a robust mutex. The operations do not wait, and report a timeout instead.
+/// One slot that a robust mutex protects. The operations report a timeout instead of waiting.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RobustMutex<()>,

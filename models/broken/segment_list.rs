@@ -28,20 +28,22 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Links a segment before it is created: after a death between these steps, the list names a
+/// A sender links a segment before creating it. After a death between these steps, the list names a
 /// missing segment.
 const LINKS_FIRST: u8 = 0;
-/// Removes a segment before it is unlinked: after a death between these steps, the list names a
-/// missing segment.
+/// A receiver removes a segment before unlinking it. After a death between these steps, the list
+/// names a missing segment.
 const REMOVES_FIRST: u8 = 1;
-/// Fails if the segment exists, although a killed sender may have created it without linking it.
+/// A send fails if its new segment already exists. A killed sender may have created that segment
+/// without linking it.
 const CREATES_ONCE: u8 = 2;
 
 const LIMIT: u64 = 2;
 const SLOTS: usize = 3;
 const FREE: u64 = 0;
 
-/// Segments of one item, numbered from 1. The operations do not wait, and report a timeout instead.
+/// Segments that hold one item each and are numbered from 1. The operations report a timeout
+/// instead of waiting.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RobustMutex<()>,

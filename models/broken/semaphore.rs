@@ -85,28 +85,31 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Acquires a permit without Acquire: the accesses to the number race.
+/// An acquirer takes a permit without Acquire ordering, so the accesses to the protected number
+/// race.
 const ACQUIRES_RELAXED: u8 = 0;
-/// Releases a permit without Release: the accesses to the number race.
+/// A release returns a permit without Release ordering, so the accesses to the protected number
+/// race.
 const RELEASES_RELAXED: u8 = 1;
-/// Releases without a wake call: a waiter hangs.
+/// A release makes no wake call, so a waiter hangs.
 const WAKES_NO_WAITER: u8 = 2;
-/// Reads the permits and writes them back in two steps: a concurrent release is lost.
+/// A release reads the number of permits and writes the new number in two steps, so a concurrent
+/// release is lost.
 const LOSES_PERMITS: u8 = 3;
-/// A woken waiter clears the waiters bit: the next release does not wake the other waiter, which
+/// A woken waiter clears the waiters bit, so the next release wakes no process and the other waiter
 /// hangs.
 const FORGETS_WAITERS: u8 = 4;
-/// A woken waiter leaves permits but does not wake the other waiter, which hangs.
+/// A woken waiter leaves permits but does not wake the other waiter, so the other waiter hangs.
 const WAKES_NO_OTHER: u8 = 5;
-/// Checks for a permit and takes it in two steps: too many processes hold one.
+/// An acquirer checks for a permit and takes it in two steps, so too many processes hold a permit.
 const ADMITS_ONE_TOO_MANY: u8 = 7;
-/// Does not check for overflow.
+/// A release does not check whether the number of permits overflows.
 const OVERFLOWS: u8 = 8;
-/// Takes a permit and reports a timeout: the other waiter hangs.
+/// An acquirer takes a permit but reports a timeout, so the other waiter hangs.
 const TIMED_OUT_KEEPS_A_PERMIT: u8 = 9;
-/// Takes all permits instead of the number that the caller asked for.
+/// `acquire_some` takes all permits instead of the number that the caller asked for.
 const TAKES_ALL: u8 = 10;
-/// Takes a permit because a spin saw a permit, without checking again: two processes race.
+/// A spinning acquirer that sees a permit takes it without checking again, so two processes race.
 const TRUSTS_ITS_SPIN: u8 = 11;
 
 const WAITERS: u32 = 1;
@@ -229,7 +232,8 @@ impl<const FLAW: u8> RawSemaphore for FlawedSemaphore<FLAW> {
     }
 }
 
-/// A pair in which each side releases its own semaphore, so no side waits for the other.
+/// A semaphore pair in which each side releases its own semaphore, so no side waits for the other
+/// side.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 struct ReleasesOwnSide {

@@ -20,7 +20,7 @@ struct Shape {
     missed: Vec<Vec<u64>>,
     /// Outcomes that loom reaches although they are not allowed.
     excess: Vec<Vec<u64>>,
-    /// Whether the verdict is [`Verdict::Blind`].
+    /// Whether loom's exploration of the program ends with [`Verdict::Blind`].
     blind: bool,
 }
 
@@ -134,8 +134,8 @@ fn number(word: u32) -> u64 {
 
 const ALL: [[u64; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
 
-/// Message passing: one process writes `x`, then `y`; the other reads `y`, then `x`. In the outcome
-/// 1, 0, the value of `x` is stale.
+/// Message passing: one process writes `x` and then `y`, and the other process reads `y` and then
+/// `x`. In the outcome 1, 0, the value of `x` is stale.
 fn message_passing() -> Vec<Shape> {
     const SENT: [[u64; 2]; 3] = [[0, 0], [0, 1], [1, 1]];
     let relaxed: &[Body<Words>] = &[
@@ -308,7 +308,7 @@ fn iriw() -> Vec<Shape> {
         .collect();
     vec![
         // The verdict is blind because two processes load each word, so loom may hide a load from a
-        // write. In this program loom hides none.
+        // write. In this program, loom hides no load.
         Shape::new("independent_reads_of_independent_writes", weak, &all).reported_as_blind(),
         Shape::new(
             "independent_reads_of_independent_writes_seq_cst",
@@ -320,7 +320,8 @@ fn iriw() -> Vec<Shape> {
     ]
 }
 
-/// Release sequences, which read-modify-writes continue.
+/// Release sequences: an acquire load that reads the value of a read-modify-write may synchronize
+/// with an earlier release store.
 fn updates() -> Vec<Shape> {
     let after_store: &[Body<Words>] = &[
         |words| {

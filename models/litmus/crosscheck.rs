@@ -1,4 +1,4 @@
-//! Comparison of the model platform with a plain interpreter on small random programs.
+//! Compares the model platform with a simple interpreter on small random programs.
 //!
 //! The interpreter executes one operation at a time, in every interleaving. For read-modify-writes
 //! and futex calls, this yields all outcomes, so the interpreter and the model platform must reach

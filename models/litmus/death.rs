@@ -88,7 +88,8 @@ fn each_step() -> Result<String, String> {
 }
 
 fn nothing_more() -> Result<String, String> {
-    /// Writes to the word when it is dropped, and sleeps if the write had no effect.
+    /// A value whose `drop` writes to a word. If the write has no effect, `drop` sleeps on the
+    /// word.
     struct WriteOnDrop<'a>(&'a AtomicU32);
     impl Drop for WriteOnDrop<'_> {
         fn drop(&mut self) {

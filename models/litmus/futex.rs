@@ -1,4 +1,5 @@
-//! What the model platform adds to loom: a futex without ordering guarantees, and choices.
+//! Tests of the futex and the choices that the model platform adds to loom. The futex gives no
+//! ordering guarantees.
 
 use super::Litmus;
 use super::outcomes::{
@@ -80,7 +81,7 @@ fn sleeper() -> Result<String, String> {
     Ok("the sleeper reads x before and after the write, in each order of the processes".into())
 }
 
-/// The program of [`sleeper`], but the sleeper polls instead of waiting on a futex.
+/// The same program as [`sleeper`], except that the sleeper polls instead of waiting on a futex.
 fn poller() -> Result<String, String> {
     struct Flagged {
         x: loom::sync::atomic::AtomicU32,

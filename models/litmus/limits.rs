@@ -1,4 +1,4 @@
-//! The limits of loom 0.7.2 that the verdict "exhaustive" does not suggest.
+//! Outcomes that loom 0.7.2 misses although the verdict of the model is "exhaustive".
 
 use super::Litmus;
 use super::outcomes::{
@@ -405,7 +405,7 @@ fn limit_is_success() -> Result<String, String> {
 /// Command-line argument that makes this program run only the model that aborts.
 const ABORTS: &str = "--abort";
 
-/// Runs the aborting model if the command line asks for it.
+/// Runs the model that aborts if the command line contains the argument.
 pub fn abort_if_asked() {
     if std::env::args().nth(1).as_deref() == Some(ABORTS) {
         abort();
@@ -440,7 +440,8 @@ fn failure_aborts() -> Result<String, String> {
     )
 }
 
-/// Checks a model that allocates 100 kB in one execution and reuses this memory afterwards.
+/// Checks a model that allocates 100 kB in one execution and reuses this memory in later
+/// executions.
 fn allocates_once() -> Result<String, String> {
     thread_local! {
         static COLLECTED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

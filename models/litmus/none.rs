@@ -1,4 +1,4 @@
-//! An empty list of litmus tests. Litmus tests examine loom, and this build does not use loom.
+//! An empty list of litmus tests for builds without loom, because the litmus tests examine loom.
 
 use interlatch_check::runner::Litmus;
 

@@ -18,7 +18,7 @@ pub type Outcome = Vec<Vec<u64>>;
 /// All outcomes of a program.
 pub type Outcomes = BTreeSet<Outcome>;
 
-/// The code of one process. It returns its observations.
+/// The code of one process, which returns the observations of the process.
 pub type Body<S> = fn(&S) -> Vec<u64>;
 
 /// Returns the outcomes that loom reaches without the model platform.
@@ -53,7 +53,7 @@ fn record_outcome(
     }
 }
 
-/// A configuration in which only the interleaving varies between executions.
+/// A model configuration in which executions differ only in their interleaving.
 pub const INTERLEAVINGS_ONLY: ScenarioConfig = ScenarioConfig {
     choices: 0,
     interruptions: 0,

@@ -1,4 +1,4 @@
-//! Small programs, a random generator and a plain interpreter.
+//! Small test programs, a random generator of programs, and a simple interpreter.
 
 use super::outcomes::{INTERLEAVINGS_ONLY, Outcome, Outcomes, ScenarioConfig};
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Program {
     /// The operations of each process in program order.
     pub processes: Vec<Vec<Operation>>,
-    /// The number of waits of each process that may be interrupted, beginning with its first wait.
+    /// For each process, how many of its first waits may be interrupted.
     pub interruptions: usize,
     /// Whether each word has a companion word.
     pub companions: bool,
@@ -56,7 +56,7 @@ pub enum Operation {
     },
 }
 
-// The possible results of a wait.
+// The results that a wait may yield.
 pub const WOKEN: u32 = 1;
 pub const CHANGED: u32 = 2;
 pub const TIMED_OUT: u32 = 3;
@@ -166,7 +166,7 @@ struct State {
     seen: Outcome,
 }
 
-/// A process in a queue.
+/// A process that sleeps in the queue of a word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Sleeper {
     process: usize,
@@ -274,7 +274,7 @@ impl Program {
         }
     }
 
-    /// Returns the possible results of a wait of this process without a wake.
+    /// Returns the results with which a wait of this process can end without a wake.
     fn unwoken_results(
         &self,
         state: &State,

@@ -1,4 +1,4 @@
-//! Mutual exclusion with loads and stores, and circular waits.
+//! Published bugs in mutual exclusion with loads and stores, and deadlocks by circular waits.
 
 use super::{bounded, exhibit, load_latest};
 use interlatch::ShmSafe;

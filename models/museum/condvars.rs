@@ -1,4 +1,4 @@
-//! Condition variables and barriers.
+//! Published bugs in condition variables and barriers.
 
 use super::{bounded, exhibit, load_latest};
 use interlatch::platform::Ordering::AcqRel;

@@ -78,13 +78,13 @@ pub fn models() -> Vec<Model> {
 
 /// The correct lock.
 const NO_FLAW: u8 = 0;
-/// The lock sets no pending entry before it acquires the word. If the process dies after the
-/// exchange that acquires the word, and before it adds the lock to its robust list, the kernel does
-/// not find the lock. The word then names the dead owner forever.
+/// The locker does not set its pending entry before it acquires the lock word. If the process dies
+/// after the exchange that acquires the word, and before it adds the lock to its robust list, the
+/// kernel does not find the lock. The word then names the dead owner forever.
 const LOCKS_WITHOUT_PENDING: u8 = 1;
-/// The unlock sets no pending entry before it removes the lock from the robust list. If the process
-/// dies after this removal, and before the exchange that releases the word, the kernel does not
-/// find the lock.
+/// The unlock does not set its pending entry before it removes the lock from the robust list. If
+/// the process dies after this removal, and before the exchange that releases the word, the kernel
+/// does not find the lock.
 const UNLOCKS_WITHOUT_PENDING: u8 = 2;
 /// glibc bug 20973 (fixed in 2.25): the recovery of a lock after owner death clears the bit which
 /// says that other processes wait.
@@ -292,7 +292,7 @@ fn reused<const FIXED: bool>() -> Scenario<Reused> {
         let is_free = shared.robust.word().fetch_or(0, Acquire) == 0;
         let has_left = shared.has_left.fetch_or(0, Acquire) == 1;
         if is_free && (has_left || !FIXED) {
-            // A number that equals the id of process 0.
+            // This number equals the thread id of process 0.
             shared.robust.word().swap(1, AcqRel);
             shared.number.set(1);
         }

@@ -155,7 +155,7 @@ impl<const FIXED: bool> Shared<FIXED> {
         let mut signals = load_latest(word);
         while load_latest(&self.start) == start {
             let is_closed = signals & 1 != 0;
-            // The groups may change here.
+            // Other processes may make a new group current at this point.
             let put_back = || word.compare_exchange(signals, signals + 2, Relaxed, Relaxed);
             match if is_closed { Ok(signals) } else { put_back() } {
                 Ok(_) => {
@@ -170,7 +170,7 @@ impl<const FIXED: bool> Shared<FIXED> {
 
 /// Private state of the signaler.
 struct Groups {
-    /// Slot of G1, its first number and its size.
+    /// The slot of G1, the first number of G1, and the size of G1.
     slot: usize,
     start: u32,
     size: u32,

@@ -84,7 +84,7 @@ fn attempts<const FIXED: bool>() -> Scenario<Locked> {
 /// unlock. If the word then has the same value again because it counts another waiter, both waiters
 /// sleep. The count is 1, so the next unlock wakes only one of them, and the other sleeps forever.
 ///
-/// Fix: the count is a lower bound, and an unlock wakes all waiters.
+/// Fix: the count is only a lower bound, so an unlock wakes all waiters.
 fn waiter_count<const FIXED: bool>() -> Scenario<Locked> {
     const HELD: u32 = 1;
     const WAITER: u32 = 2;

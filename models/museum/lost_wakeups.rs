@@ -1,4 +1,4 @@
-//! Lost wake-ups.
+//! Published bugs in which a sleeping process misses its wake-up.
 
 use super::{bounded, exhibit, load_latest};
 use interlatch::ShmSafe;
@@ -116,7 +116,7 @@ fn check_outside<const FIXED: bool>() -> Scenario<Event> {
 /// lock. The store before `unpark` and this load form the store-buffering pattern: each side may
 /// miss the store of the other side.
 ///
-/// Fix: a full fence on each side.
+/// Fix: each side executes a full fence between its store and its load.
 fn waiter_count<const FIXED: bool>() -> Scenario<Event> {
     let park = |event: &Event| {
         event.waiters.store(1, Release);
@@ -194,15 +194,15 @@ impl ReadersAndWriters {
 /// A writer that waits for the readers blocks new readers. When it times out, it does not wake the
 /// readers that it blocked, so their wake-up is lost.
 ///
-/// Fix: a writer that times out wakes them.
+/// Fix: a writer that times out wakes the readers that it blocked.
 fn timed_out_writer<const FIXED: bool>() -> Scenario<ReadersAndWriters> {
     let read = |lock: &ReadersAndWriters| lock.read();
     let write = |lock: &ReadersAndWriters| lock.write_with_timeout::<FIXED>();
     Scenario::new("timed_out_writer", vec![read, write, read]).choices(4)
 }
 
-/// A wake and a timeout coincide. The wake selects one waiter, but this waiter reports a timeout
-/// and takes nothing. The other sleeper is not woken.
+/// A wake call and a timeout happen at the same time. The wake call selects one waiter, but this
+/// waiter reports a timeout and takes nothing. The other sleeper is not woken.
 ///
 /// Fix: the waiter that timed out wakes the other sleeper.
 fn timed_out_waiter<const FIXED: bool>() -> Scenario<Event> {

@@ -1,4 +1,4 @@
-//! One-time initialization.
+//! Published bugs in one-time initialization.
 
 use super::{exhibit, load_latest};
 use interlatch::ShmSafe;

@@ -1,4 +1,4 @@
-//! Rings, stacks and deques.
+//! Published bugs in rings, stacks and deques.
 
 use super::{exhibit, load_latest};
 use interlatch::ShmSafe;

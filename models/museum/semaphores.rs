@@ -71,7 +71,7 @@ fn post<const FIXED: bool>() -> Scenario<Posted> {
         let before = FIXED.then(|| posted.waiters.get());
         posted.value.fetch_add(1, Release);
         let _waiters = before.unwrap_or_else(|| posted.waiters.get());
-        // The kernel uses only the address.
+        // The wake call passes only the address of the word, and does not read the memory.
         futex::wake(&posted.value, 1);
     };
     let last_user = |posted: &Posted| {
@@ -82,7 +82,8 @@ fn post<const FIXED: bool>() -> Scenario<Posted> {
     Scenario::new("post", vec![post, last_user])
 }
 
-/// A semaphore in which Acquire and Release are exchanged. It compiles, and it works on x86.
+/// A semaphore in which Acquire and Release are exchanged. The code compiles, and it works on x86
+/// processors.
 fn swapped<const FIXED: bool>() -> Scenario<Posted> {
     fn write(posted: &Posted, release: Ordering) {
         posted.waiters.set(7);
@@ -154,7 +155,7 @@ const SLEEPERS: u32 = 1 << 31;
 /// The versions of musl's `sem_post`.
 #[derive(Clone, Copy, PartialEq)]
 enum Version {
-    /// Every post clears the bit.
+    /// Every post clears the bit which says that a process may be asleep.
     Before,
     /// Since 159d1f6c (2022): the bit stays set while several processes wait. The post that clears
     /// the bit wakes all waiters.

@@ -4,8 +4,8 @@ use core::mem::forget;
 
 /// A batch of items that leave a vector in parts.
 ///
-/// Dropping the batch removes the sent items from the vector in one move and keeps the unsent
-/// items.
+/// Dropping the batch removes the sent items from the vector and keeps the unsent items. The unsent
+/// items move to the front of the vector in one copy.
 pub(super) struct Batch<'a, T> {
     items: &'a mut Vec<T>,
     sent: usize,

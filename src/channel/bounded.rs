@@ -29,25 +29,25 @@ use core::mem::{ManuallyDrop, offset_of};
 /// is the type of the semaphores, and `L` is the type of the lock.
 ///
 /// # Fairness
-/// The fairness is that of the semaphores.
+/// The buffer is as fair as its semaphores.
 ///
 /// # Ordering
-/// Everything before `send` happens before the return of the `recv` that receives the item, and
-/// everything before that `recv` happens before the return of a `send` that reuses its slot.
+/// Everything before a `send` happens before the `recv` of the sent item returns. Everything before
+/// that `recv` happens before a later `send` that reuses the slot returns.
 ///
 /// # Latency
-/// If both sides are fast, each works in bursts, which is many times faster than alternating for
-/// each item. A waiter lets the other side run for up to 50 microseconds while more items or free
-/// slots arrive. A process that has called [`set_spinning`](crate::platform::spin::set_spinning)
-/// does not wait for bursts.
+/// If both sides are fast, each side processes several items in a row. This is many times faster
+/// than switching between the sides for each item. A waiter lets the other side run for up to 50
+/// microseconds while more items or free slots arrive. A process that has called
+/// [`set_spinning`](crate::platform::spin::set_spinning) does not wait for further items or slots.
 ///
 /// # Panics
-/// None. No foreign code runs inside an operation.
+/// No operation panics, because no foreign code runs inside an operation.
 ///
 /// # Process death
-/// A process that dies within an operation may leave the lock held forever. It may also leave slots
-/// unused forever, at most as many as its batch had acquired. A process that dies outside an
-/// operation leaves its handles registered.
+/// If a process dies within an operation, the lock may stay held forever. The slots that the dead
+/// process's batch had acquired may also stay unused forever. If a process dies outside an
+/// operation, its handles stay registered.
 ///
 /// # How it works
 /// The semaphore pair counts free slots for the senders and filled slots for the receivers. A
@@ -58,14 +58,14 @@ use core::mem::{ManuallyDrop, offset_of};
 /// - **Closing.** When the last sender is dropped, it releases one more of the readers' permits
 ///   than there are items. A receiver that acquires a permit and finds no item releases the permit
 ///   again and returns `Disconnected`. So this one permit informs every current and future
-///   receiver. The other direction works in the same way. Closing requires no further property of
-///   the semaphores.
+///   receiver. Dropping the last receiver informs the senders in the same way. This method of
+///   closing works with any semaphore.
 /// - **Batches.** A batch acquires all available permits in one step, passes the same number of
-///   items under the lock, and ends all its turns in one step. The batch returns each permit for
-///   which it found no item.
+///   items under the lock, and ends all its turns in one step. A turn is the right to write or read
+///   one slot once. The batch returns each permit for which it found no item.
 /// - **`Full` and `Empty`.** A permit is acquired before the ring is locked, so an operation may
-///   return `Full` or `Empty` because another operation is in progress. These answers are exact
-///   when no other operation is in progress.
+///   return `Full` or `Empty` because another operation is in progress. The results `Full` and
+///   `Empty` are exact when no other operation is in progress.
 ///
 /// # Sources
 /// The producer and consumer of Dijkstra, *Cooperating sequential processes* (1965).
@@ -117,10 +117,10 @@ where
 /// A semaphore counts one permit for each slot and, after closing, one additional permit.
 const MAX_CAPACITY: usize = MAX_PERMITS as usize - 1;
 
-/// The turns and the lock of an admitted operation.
+/// The turns (rights to write or read one slot once) and the lock that an operation has acquired.
 type Admitted<'a, T, P, L, S> = (Turn<'a, P>, Guard<'a, T, L, S>);
 
-/// The number of turns to request for this number of items.
+/// The number of turns that an operation requests for this number of items.
 fn turns_for(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(MAX_PERMITS)
 }
@@ -151,12 +151,12 @@ impl<T> BoundedBuffer<T> {
 
 impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`.
+        /// Creates an empty buffer from an array of slots, for use in a `static`.
         ///
         /// Example: `BoundedBuffer::from_slots([const { Slot::new() }; 8])`.
         ///
-        /// An empty array does not compile. Nor does an array with more slots than the semaphores
-        /// can count.
+        /// An array without slots does not compile. An array with more slots than the semaphores
+        /// can count does not compile either.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0 && N <= MAX_CAPACITY, "a capacity of 1 to MAX_PERMITS - 1") };
             match SemaphorePair::new(N as u32) {
@@ -197,8 +197,8 @@ impl<T: Pod, const N: usize> ShmType for BoundedBuffer<T, [Slot<T>; N]> {
 /// The memory of a buffer with its slots behind the header.
 type Memory<T> = HeaderAndSlots<BoundedBuffer<T, [Slot<T>; 0]>, Slot<T>>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
-// layout of the unsized type, and items are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
+// the offset that the unsized type requires, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
     /// The capacity.
     type Config = usize;
@@ -216,14 +216,14 @@ unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
             turns,
             store: Store::new(RawMutex::new(), []),
         };
-        // SAFETY: the caller guarantees what `write_header` asks for. The slots count as empty, no
-        // matter which bytes they contain.
+        // SAFETY: the caller fulfills the safety conditions of `write_header`. The header records
+        // all slots as empty, so the slots may contain any bytes.
         unsafe { Memory::<T>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
-        // slots.
+        // SAFETY: the caller guarantees an aligned, valid object. The pointer cast preserves the
+        // number of slots.
         unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
@@ -235,8 +235,8 @@ impl<T: Pod> ShmType for BoundedBuffer<T, [Slot<T>]> {
 }
 
 impl BoundedBuffer<u64, [Slot<u64>; 0]> {
-    /// Reads the state of a buffer with items of any type. The position of the ring depends on
-    /// `align`.
+    /// Reads the state of a buffer with items of any type. The offset of the ring in memory depends
+    /// on `align`, the alignment of the items.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         align: u64,
@@ -318,7 +318,7 @@ where
     where
         T: Pod,
     {
-        // SAFETY: a `Pod` item may be copied.
+        // SAFETY: the item is `Pod`, so a bitwise copy of the item is sound.
         Ok(unsafe { self.send_from(item, timeout) }?)
     }
 

@@ -16,8 +16,8 @@ use std::time::Duration;
 ///
 /// Items have at most [`pipe::PIPE_BUF`] bytes.
 ///
-/// If both sides send before they receive, they do not deadlock, unlike over two [`PipeBuffer`]s.
-/// Each side belongs to one thread.
+/// Two sides that both send before they receive do not deadlock. With two [`PipeBuffer`]s, they can
+/// deadlock. Each side belongs to one thread.
 ///
 /// # Errors
 /// `Failed(Flooded)`: the peer does not receive, and this side already stores as many of the peer's
@@ -30,13 +30,13 @@ use std::time::Duration;
 ///
 /// # How it works
 /// A side that finds the outgoing pipe full receives and stores incoming items while it waits. So a
-/// sending side always frees pipe space for its peer, and waits only while the peer neither sends
-/// nor receives.
+/// side that sends always frees space in the peer's outgoing pipe. It waits only while the peer
+/// neither sends nor receives.
 ///
 /// # Sources
-/// The pipes of the lecture notes, with the deadlock that the notes warn about: a process that
-/// waits until its peer has read does not read itself. If both processes wait like this, both wait
-/// forever.
+/// The pipes of the lecture notes, with the deadlock that the notes warn about: a process does not
+/// read while it waits for its peer to read. If both processes wait for each other in this way,
+/// they wait forever.
 ///
 /// # Example
 /// ```
@@ -59,7 +59,7 @@ pub struct Duplex<T: Pod> {
     outgoing: Writer,
     stored: VecDeque<T>,
     limit: usize,
-    /// The received bytes of an incomplete item.
+    /// The bytes that have arrived of an item that is not complete yet.
     partial: Vec<u8>,
     /// Whether the peer may still send.
     is_open: bool,
@@ -195,7 +195,7 @@ impl<T: Pod> Duplex<T> {
     }
 
     /// Waits for free space in the outgoing pipe or for an incoming item. If `has_stored` is true,
-    /// this only checks the deadline.
+    /// this method does not wait and only checks the deadline.
     fn wait(&self, timeout: Timeout, has_stored: bool) -> Result<Wake, PipeStop> {
         match (has_stored, self.is_open) {
             (true, _) if timeout.deadline().is_some_and(Deadline::has_passed) => Ok(Wake::TimedOut),

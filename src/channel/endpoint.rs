@@ -16,7 +16,7 @@ pub trait Endpoint {
 
 /// A channel that counts the handles of each side.
 pub trait CountsEndpoints: Channel {
-    /// Adds one handle of this side to the count.
+    /// Adds one handle to the count of handles of one side.
     ///
     /// # Errors
     /// `Closed` if this side has closed.
@@ -28,7 +28,8 @@ pub trait CountsEndpoints: Channel {
     fn leave(&self, direction: Direction);
 }
 
-/// A registration that the channel only counts. The registration survives the death of its process.
+/// A registration that only increments the channel's count of handles. The count does not decrease
+/// when the process dies.
 #[derive(Debug)]
 pub struct EndpointRef<'a, C: CountsEndpoints + ?Sized> {
     channel: &'a C,
@@ -37,7 +38,7 @@ pub struct EndpointRef<'a, C: CountsEndpoints + ?Sized> {
 }
 
 impl<'a, C: CountsEndpoints + ?Sized> EndpointRef<'a, C> {
-    /// Adds one handle of this side to the count until the registration is dropped.
+    /// Adds one handle to the count of one side until the registration is dropped.
     ///
     /// # Errors
     /// `Closed` if this side has closed.

@@ -8,51 +8,51 @@ use core::fmt;
 use std::error::Error;
 use std::sync::Arc;
 
-/// Why a value was not sent. The error returns the value.
+/// The error of a send that blocks without a deadline. The error contains the unsent value.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError<T> {
-    /// All receivers are gone.
+    /// All receivers of the channel are gone.
     Disconnected(T),
-    /// The operation failed for another reason.
+    /// The operation failed for the reason that the contained [`ChannelError`] gives.
     Failed(T, ChannelError),
 }
 
-/// Why a value was not sent without waiting. The error returns the value.
+/// The error of a send that does not wait. The error contains the unsent value.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySendError<T> {
     /// The channel is full.
     Full(T),
-    /// All receivers are gone.
+    /// All receivers of the channel are gone.
     Disconnected(T),
-    /// The operation failed for another reason.
+    /// The operation failed for the reason that the contained [`ChannelError`] gives.
     Failed(T, ChannelError),
 }
 
-/// Why a value was not sent in time. The error returns the value.
+/// The error of a send with a deadline. The error contains the unsent value.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendTimeoutError<T> {
     /// The channel was full until the deadline.
     Timeout(T),
-    /// All receivers are gone.
+    /// All receivers of the channel are gone.
     Disconnected(T),
-    /// The operation failed for another reason.
+    /// The operation failed for the reason that the contained [`ChannelError`] gives.
     Failed(T, ChannelError),
 }
 
-/// Why nothing was received.
+/// The error of a receive that blocks without a deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
     /// The channel is empty and all senders are gone: the stream has ended.
     Disconnected,
-    /// The operation failed for another reason.
+    /// The operation failed for the reason that the contained [`ChannelError`] gives.
     Failed(ChannelError),
 }
 
-/// Why nothing was received without waiting.
+/// The error of a receive that does not wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryRecvError {
@@ -60,11 +60,11 @@ pub enum TryRecvError {
     Empty,
     /// The channel is empty and all senders are gone: the stream has ended.
     Disconnected,
-    /// The operation failed for another reason.
+    /// The operation failed for the reason that the contained [`ChannelError`] gives.
     Failed(ChannelError),
 }
 
-/// Why nothing was received in time.
+/// The error of a receive with a deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvTimeoutError {
@@ -72,7 +72,7 @@ pub enum RecvTimeoutError {
     Timeout,
     /// The channel is empty and all senders are gone: the stream has ended.
     Disconnected,
-    /// The operation failed for another reason.
+    /// The operation failed for the reason that the contained [`ChannelError`] gives.
     Failed(ChannelError),
 }
 
@@ -80,19 +80,20 @@ pub enum RecvTimeoutError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// This side has closed permanently, because its last handle was dropped or the owner of that
-    /// handle died.
+    /// The requested side of the channel has closed permanently. Its last handle was dropped, or
+    /// the owner of its last handle died.
     Closed(Direction),
-    /// All slots of this side are in use.
+    /// All handle slots of the requested side are in use.
     SlotsInUse {
-        /// The side.
+        /// The side of the channel on which the caller requested a handle.
         direction: Direction,
-        /// The number of slots.
+        /// The number of handle slots of that side.
         max: usize,
-        /// The type parameter that sets the number. `None` if the side always has exactly one slot.
+        /// The name of the type parameter that sets the number of slots. `None` if the side always
+        /// has exactly one slot.
         parameter: Option<&'static str>,
     },
-    /// The caller cannot hold a handle, or the channel is unusable.
+    /// The calling thread cannot hold a handle, or the channel cannot be used.
     Failed(ChannelError),
 }
 
@@ -117,19 +118,19 @@ pub enum ChannelError {
     /// The peer sends without receiving, and this side cannot store more of the items that the peer
     /// sends.
     Flooded {
-        /// The number of stored items.
+        /// The number of received items that this side stores.
         limit: usize,
     },
     /// The message is longer than the queue or the caller's buffer accepts.
     MessageTooLong {
         /// The length of the message in bytes.
         length: usize,
-        /// The maximum length in bytes.
+        /// The maximum length of a message in bytes.
         max: usize,
     },
     /// The length of the message differs from the size of the expected type.
     WrongLength {
-        /// The size of the type in bytes.
+        /// The size of the expected type in bytes.
         expected: usize,
         /// The length of the message in bytes.
         found: usize,
@@ -193,7 +194,7 @@ pub(crate) enum OperationError {
 }
 
 impl OperationError {
-    /// The error of an operation that found the channel full or empty until its deadline.
+    /// The error of an operation whose deadline passed while the channel was full or empty.
     pub(super) fn from_disconnected(disconnected: bool) -> Self {
         match disconnected {
             true => Self::Disconnected,
@@ -223,7 +224,7 @@ impl From<RobustListError> for ChannelError {
     }
 }
 
-/// Converts a failure to acquire the internal lock. The result is never `Disconnected`.
+/// Converts the error of acquiring the channel's internal lock. The result is never `Disconnected`.
 impl From<AcquireError> for OperationError {
     fn from(error: AcquireError) -> Self {
         Self::Failed(match error {
@@ -287,13 +288,14 @@ impl<T> SendTimeoutError<T> {
         self.split().0
     }
 
-    /// Converts the value that was not sent.
+    /// Applies `convert` to the unsent value in this error.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> SendTimeoutError<U> {
         let (value, error) = self.split();
         error.with(convert(value))
     }
 
-    /// The error of an operation without a deadline, or the value that has to be sent again.
+    /// Returns the error of a send without a deadline. If the send has to be repeated, returns its
+    /// value.
     ///
     /// An infinite timeout never expires. Only a faulty process can make such an operation return
     /// `Timeout`.
@@ -315,8 +317,8 @@ impl<T> SendTimeoutError<T> {
 }
 
 impl RecvTimeoutError {
-    /// The error of an operation without a deadline, or `None` if the operation has to be repeated.
-    /// See [`SendTimeoutError::without_deadline`].
+    /// Returns the error of a receive without a deadline, or `None` if the receive has to be
+    /// repeated. See [`SendTimeoutError::without_deadline`].
     pub(crate) fn without_deadline(self) -> Option<RecvError> {
         match self {
             Self::Timeout => None,
@@ -326,7 +328,7 @@ impl RecvTimeoutError {
     }
 }
 
-/// Converts the error into that of an operation that does not wait.
+/// Converts this error into the error of an operation that does not wait.
 impl<T> From<SendTimeoutError<T>> for TrySendError<T> {
     fn from(error: SendTimeoutError<T>) -> Self {
         match error {
@@ -337,7 +339,7 @@ impl<T> From<SendTimeoutError<T>> for TrySendError<T> {
     }
 }
 
-/// Converts the error into that of an operation that does not wait.
+/// Converts this error into the error of an operation that does not wait.
 impl From<RecvTimeoutError> for TryRecvError {
     fn from(error: RecvTimeoutError) -> Self {
         match error {

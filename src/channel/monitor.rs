@@ -19,35 +19,34 @@ use core::mem::{ManuallyDrop, offset_of};
 ///
 /// Many senders and receivers may use the buffer. Items pass first in, first out.
 ///
-/// Its answers `Full` and `Empty` are exact, unlike those of
-/// [`BoundedBuffer`](super::BoundedBuffer), which has a higher throughput. Where processes may die
-/// or be stopped, use [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+/// The results `Full` and `Empty` are exact. The results of [`BoundedBuffer`](super::BoundedBuffer)
+/// are not, but that buffer has a higher throughput. Where processes may die or be stopped, use
+/// [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
 ///
 /// `S` holds the slots, as in [`BoundedBuffer`](super::BoundedBuffer). `C` is the type of the
 /// condition variables, and `L` is the type of the lock.
 ///
 /// # Fairness
-/// The fairness is that of the condition variables.
+/// The buffer is as fair as its condition variables.
 ///
 /// # Ordering
-/// Everything before `send` happens before the return of the `recv` that receives the item, and
-/// everything before that `recv` happens before the return of a `send` that reuses its slot.
+/// Everything before a `send` happens before the `recv` of the sent item returns. Everything before
+/// that `recv` happens before a later `send` that reuses the slot returns.
 ///
 /// # Panics
-/// None. No foreign code runs inside an operation.
+/// No operation panics, because no foreign code runs inside an operation.
 ///
 /// # Process death
-/// A process that dies within an operation may leave the lock held forever. All other processes
-/// then wait for the lock, including waiters whose timeout has expired, since a waiter reacquires
-/// the lock before it returns. A process that dies outside an operation leaves its handles
-/// registered.
+/// If a process dies within an operation, the lock may stay held forever. All other processes then
+/// wait for the lock, including waiters whose timeout has expired, since a waiter reacquires the
+/// lock before it returns. If a process dies outside an operation, its handles stay registered.
 ///
 /// # How it works
-/// Every operation holds the one lock, so other operations observe it as a single step. A sender
-/// that finds the buffer full waits for "not full", which every receiver notifies. A receiver that
-/// finds the buffer empty waits for "not empty", which every sender notifies. One notification per
-/// item suffices, because an item lets one waiter proceed. Closing a side and passing a batch may
-/// let several waiters proceed, so these operations use `notify_all`.
+/// Every operation holds the same lock, so each operation appears as a single step to the others. A
+/// sender that finds the buffer full waits for "not full", which every receiver notifies. A
+/// receiver that finds the buffer empty waits for "not empty", which every sender notifies. One
+/// notification per item suffices, because an item lets one waiter proceed. Closing a side and
+/// passing a batch may let several waiters proceed, so these operations use `notify_all`.
 ///
 /// # Sources
 /// The bounded buffer of Hoare, *Monitors: An Operating System Structuring Concept* (1974). Waiters
@@ -104,11 +103,11 @@ impl<T> MonitorBuffer<T> {
 
 impl<T, const N: usize> MonitorBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`.
+        /// Creates an empty buffer from an array of slots, for use in a `static`.
         ///
         /// Example: `MonitorBuffer::from_slots([const { Slot::new() }; 8])`.
         ///
-        /// An empty array does not compile.
+        /// An array without slots does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0, "a capacity of at least 1") };
             Self::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), slots)
@@ -150,8 +149,8 @@ impl<T: Pod, const N: usize> ShmType for MonitorBuffer<T, [Slot<T>; N]> {
 /// The memory of a buffer with its slots behind the header.
 type Memory<T> = HeaderAndSlots<MonitorBuffer<T, [Slot<T>; 0]>, Slot<T>>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
-// layout of the unsized type, and items are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
+// the offset that the unsized type requires, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
     /// The capacity.
     type Config = usize;
@@ -163,14 +162,14 @@ unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
     unsafe fn init(at: *mut u8, _capacity: usize) {
         let header: MonitorBuffer<T, [Slot<T>; 0]> =
             MonitorBuffer::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), []);
-        // SAFETY: the caller guarantees what `write_header` asks for. The slots count as empty, no
-        // matter which bytes they contain.
+        // SAFETY: the caller fulfills the safety conditions of `write_header`. The header records
+        // all slots as empty, so the slots may contain any bytes.
         unsafe { Memory::<T>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
-        // slots.
+        // SAFETY: the caller guarantees an aligned, valid object. The pointer cast preserves the
+        // number of slots.
         unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
@@ -182,8 +181,8 @@ impl<T: Pod> ShmType for MonitorBuffer<T, [Slot<T>]> {
 }
 
 impl MonitorBuffer<u64, [Slot<u64>; 0]> {
-    /// Reads the state of a buffer with items of any type. The position of the ring depends on
-    /// `align`.
+    /// Reads the state of a buffer with items of any type. The offset of the ring in memory depends
+    /// on `align`, the alignment of the items.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         align: u64,
@@ -265,7 +264,7 @@ where
     where
         T: Pod,
     {
-        // SAFETY: a `Pod` item may be copied.
+        // SAFETY: the item is `Pod`, so a bitwise copy of the item is sound.
         Ok(unsafe { self.send_from(item, timeout) }?)
     }
 
@@ -358,8 +357,8 @@ where
         })
     }
 
-    /// Sends by calling `put`, which appends items to the free slots and returns the number of
-    /// items.
+    /// Sends items with the function `put`, which fills free slots and returns the number of filled
+    /// slots.
     fn send_by(
         &self,
         timeout: Timeout,
@@ -387,8 +386,8 @@ where
         Ok(())
     }
 
-    /// Receives by calling `take`, which takes items and returns their number, or `None` if there
-    /// is no item.
+    /// Receives items with the function `take`, which returns the number of received items, or
+    /// `None` if the buffer is empty.
     fn recv_by<R>(
         &self,
         timeout: Timeout,

@@ -17,19 +17,20 @@ use std::sync::Arc;
 /// The processes that use the buffer share descriptors and no memory. Items pass first in, first
 /// out.
 ///
-/// Each process has its own value of this type. In each process, an end is open until the last
-/// handle of that end is dropped. A process that only receives must close its sending end with
-/// `drop(buffer.sender())`, as is usual with pipes. Otherwise no receiver learns of the end of the
-/// stream.
+/// Each process has its own value of this type. In each process, an end of the pipe is open until
+/// the process drops its last handle of that end. A process that only receives must close its
+/// sending end with `drop(buffer.sender())`, as is usual with pipes. Otherwise the pipe keeps an
+/// open sending end, and no receiver learns that the stream has ended.
 ///
 /// # Capacity
 /// The kernel counts pages of 4096 bytes. Items of at most a page share pages, and no item crosses
 /// a page boundary. A larger item occupies pages of its own. [`capacity`](Buffer::capacity) is the
-/// resulting number of items. A page becomes free when all of its bytes have been read, so the pipe
-/// may be full although it holds the items of one page less.
+/// resulting number of items. A page becomes free only when all of its bytes have been read. A
+/// partly read page still occupies space, so the pipe may be full with fewer items than its
+/// capacity.
 ///
 /// # Fairness
-/// The fairness is that of the kernel.
+/// The kernel decides which waiting sender or receiver is next.
 ///
 /// # Errors
 /// `Failed(Torn)`: all senders are gone and the stream ended within an item. `Failed(Os)`: a system
@@ -48,15 +49,15 @@ use std::sync::Arc;
 /// the receiver has a deadline.
 ///
 /// # How it works
-/// The kernel keeps the order and writes up to [`pipe::PIPE_BUF`] bytes in one piece. A larger item
-/// may be moved in several pieces, so a sender of such an item holds a lock, and so does a
+/// The kernel keeps bytes in order and writes up to [`pipe::PIPE_BUF`] bytes in one piece. A larger
+/// item may be moved in several pieces, so a sender of such an item holds a lock, and so does a
 /// receiver. The kernel counts the open ends, so this type need not detect the end of the stream.
 ///
 /// Written bytes cannot be withdrawn. A sender of a large item with a deadline therefore starts
 /// when the pipe has enough free space for the whole item. The free space cannot shrink while the
 /// sender holds the lock. A receiver with a deadline starts when the whole item has arrived.
 /// Without a deadline, pieces are moved as soon as possible. Only a writer that does not use this
-/// crate sends a small item in parts. A received part is stored for the next call.
+/// crate sends a small item in parts. The next call continues with the stored part of such an item.
 ///
 /// # Sources
 /// The pipe of Ritchie and Thompson, *The UNIX Time-Sharing System* (1974).
@@ -87,7 +88,8 @@ pub struct PipeBuffer<T> {
 /// One end of the pipe in this process.
 struct Half<E> {
     lock: RawMutex,
-    /// The lock for the thread that moves a large item. It is used if the processes share no locks.
+    /// The lock for the thread that moves a large item. This lock is used if the processes share no
+    /// locks.
     turn: RawMutex,
     /// 1 if `state.partial` is not empty.
     ///
@@ -134,7 +136,7 @@ impl<E> Half<E> {
         self.state.with_mut(|state| action(unsafe { &mut *state }))
     }
 
-    /// The end of the pipe, if it is open.
+    /// The descriptor of this end of the pipe, if the end is open.
     fn end(&self) -> Option<Arc<E>> {
         self.with(|state| state.end.clone())
     }
@@ -233,9 +235,9 @@ impl<T: Pod> PipeBuffer<T> {
         }
     }
 
-    /// The error of a receiver at the end of the stream.
+    /// Returns the error that a receiver reports at the end of the stream.
     ///
-    /// Every receiver of this process reports a torn item.
+    /// If the stream ended within an item, every receiver of this process reports the torn item.
     #[cold]
     fn at_end(&self, error: OperationError) -> OperationError {
         match error {
@@ -343,7 +345,8 @@ impl<T: Pod> PipeBuffer<T> {
 /// The registration of a pipe's handle. The registration keeps the handle's end of the pipe open.
 pub struct PipeEndpoint<'a, T: Pod, E> {
     end: Arc<E>,
-    /// This field is dropped last. If this was the last handle of the end, the drop closes the end.
+    /// Dropping this field closes the pipe's end if the handle was its last one. The field is
+    /// dropped after all others.
     _counted: EndpointRef<'a, PipeBuffer<T>>,
 }
 
@@ -358,7 +361,7 @@ impl<T: Pod, E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, T, E> {
 /// The exclusive right of one side to move an item in pieces.
 #[expect(dead_code, reason = "dropping the guard unlocks")]
 enum PieceGuard<'a> {
-    /// No lock is needed, because the kernel moves a small item in one piece.
+    /// A small item needs no lock, because the kernel moves the item in one piece.
     NotNeeded,
     OfThreads(LockGuard<'a, RawMutex>),
     OfProcesses(LockGuard<'a, SemaphoreLock<PipeSemaphore>>),
@@ -389,7 +392,7 @@ fn until_whole(
     }
 }
 
-/// Converts the result of a call that moved no byte.
+/// Converts the error of a read or write call that moved no byte.
 pub(super) fn failure(stop: PipeStop) -> OperationError {
     match stop {
         PipeStop::WouldBlock => OperationError::Timeout,
@@ -455,9 +458,9 @@ fn read_all(
     })
 }
 
-/// Moves all bytes with as many calls as needed.
+/// Repeats a read or write call until all bytes have been moved.
 ///
-/// A call may block if there is no deadline.
+/// The read or write call may block if there is no deadline.
 fn move_all(
     moved: &mut usize,
     bytes: usize,
@@ -573,7 +576,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
         Ok(self.recv_into_from(&endpoint.end, destination, timeout)?)
     }
 
-    /// The number of whole items in the pipe.
+    /// The number of complete items that the pipe contains.
     fn len(&self) -> usize {
         self.receiving
             .end()

@@ -14,7 +14,8 @@ use std::time::Duration;
 /// Dropping the last receiver disconnects all senders.
 ///
 /// Every channel creates this handle with `Channel::receiver`. This page describes the operations
-/// of the handles of a [`Buffer`]. Some channels add operations of their own.
+/// of the handles of a [`Buffer`]. Some channels have additional operations, described on their own
+/// pages.
 ///
 /// # Errors
 /// `Disconnected` means that the channel is empty and all senders are gone. Every other cause is
@@ -28,9 +29,9 @@ use std::time::Duration;
 /// # Process death
 /// Whether the death of a process closes its handles depends on the channel: see
 /// [`Sender`](super::Sender). A receiver that is killed in `recv` has either taken no item or taken
-/// one item, which is then lost. When the last receiver dies, senders return `Disconnected`:
-/// immediately if they call after the death, and within the
-/// [`recheck_interval`](crate::platform::futex) if they sleep.
+/// one item, which is then lost. When the last receiver dies, senders return `Disconnected`. A call
+/// that starts after the death returns immediately. A call that sleeps returns within the
+/// [`recheck_interval`](crate::platform::futex).
 ///
 /// # Example
 /// ```
@@ -70,7 +71,7 @@ impl<'a, C: Channel + ?Sized> Receiver<'a, C> {
         self.channel
     }
 
-    /// Closes this handle, like dropping it.
+    /// Closes this handle. Dropping the handle has the same effect.
     pub fn close(self) {}
 
     /// The registration of this handle, or an error if this handle is the copy in a forked child.
@@ -102,8 +103,8 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives the oldest item if the buffer holds one.
     ///
     /// # Errors
-    /// `Empty` if the buffer holds no item. This answer is exact unless another operation is in
-    /// progress. For other errors, see [`recv`](Self::recv).
+    /// `Empty` if the buffer holds no item. The answer is exact unless another operation on the
+    /// buffer is in progress. For other errors, see [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&self) -> Result<C::Item, TryRecvError> {
         Ok(self.recv_with(Timeout::NonBlocking)?)
@@ -228,9 +229,9 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     }
 }
 
-/// Repeats an operation without a deadline until the operation succeeds or fails.
+/// Calls an operation without a deadline again while the operation returns `Timeout`.
 ///
-/// Only a faulty process can make the operation return `Timeout`.
+/// An operation without a deadline returns `Timeout` only if a faulty process causes it.
 pub(super) fn until_done<R>(
     mut operation: impl FnMut() -> Result<R, RecvTimeoutError>,
 ) -> Result<R, RecvError> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// The sending handle of a channel. Dropping the last sender ends the stream.
 ///
 /// Every channel creates this handle with `Channel::sender`. This page describes the operations of
-/// the handles of a [`Buffer`]. Some channels add operations of their own.
+/// the handles of a [`Buffer`]. Some channels have additional operations, described on their own
+/// pages.
 ///
 /// # Errors
 /// Every operation that fails returns its item. `Disconnected` means that all receivers are gone.
@@ -20,9 +21,9 @@ use std::time::Duration;
 /// [`BoundedBuffer`](super::BoundedBuffer) and [`MonitorBuffer`](super::MonitorBuffer) the handles
 /// stay open, and receivers keep waiting. The robust channels, the rings and the pipes close the
 /// handles of a dead process. A sender that is killed in `send` has either sent its item or not.
-/// When the last sender dies, receivers drain the channel and then return `Disconnected`:
-/// immediately if they call after the death, and within the
-/// [`recheck_interval`](crate::platform::futex) if they sleep.
+/// When the last sender dies, receivers drain the channel and then return `Disconnected`. A call
+/// that starts after the death returns immediately. A call that sleeps returns within the
+/// [`recheck_interval`](crate::platform::futex).
 ///
 /// # Example
 /// ```
@@ -57,7 +58,7 @@ impl<'a, C: Channel + ?Sized> Sender<'a, C> {
         self.channel
     }
 
-    /// Closes this handle, like dropping it.
+    /// Closes this handle. Dropping the handle has the same effect.
     pub fn close(self) {}
 
     /// The registration of this handle, or an error if this handle is the copy in a forked child.
@@ -80,7 +81,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     ///
     /// # Errors
     /// `Disconnected` if all receivers are gone, `Failed` with the cause otherwise. Both errors
-    /// return the item.
+    /// contain the unsent item.
     #[inline]
     pub fn send(&self, mut item: C::Item) -> Result<(), SendError<C::Item>> {
         loop {
@@ -97,8 +98,8 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends an item if the buffer has a free slot.
     ///
     /// # Errors
-    /// `Full` if the buffer has no free slot. This answer is exact unless another operation is in
-    /// progress. For other errors, see [`send`](Self::send).
+    /// `Full` if the buffer has no free slot. The answer is exact unless another operation on the
+    /// buffer is in progress. For other errors, see [`send`](Self::send).
     #[inline]
     pub fn try_send(&self, item: C::Item) -> Result<(), TrySendError<C::Item>> {
         Ok(self.send_with(item, Timeout::NonBlocking)?)
@@ -256,9 +257,9 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     }
 }
 
-/// Repeats an operation without a deadline until the operation succeeds or fails.
+/// Calls an operation without a deadline again while the operation returns `Timeout`.
 ///
-/// Only a faulty process can make the operation return `Timeout`.
+/// An operation without a deadline returns `Timeout` only if a faulty process causes it.
 pub(super) fn until_done<R>(
     mut operation: impl FnMut() -> Result<R, SendTimeoutError<()>>,
 ) -> Result<R, SendError<()>> {

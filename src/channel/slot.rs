@@ -6,8 +6,8 @@ use core::mem::MaybeUninit;
 /// Storage for one item, initially empty.
 ///
 /// A buffer tracks which of its slots are full. A slot itself does not record whether it is full.
-/// Programs name this type to select where a buffer keeps its slots, and create arrays of it for a
-/// `static`. In a region, the buffer creates its slots:
+/// Programs use `Slot` in a buffer's type to select where the buffer stores its items. A buffer in
+/// a `static` needs an array of slots. In a region, the buffer creates its slots:
 /// ```
 /// use interlatch::channel::Slot;
 /// use interlatch::{BoundedBuffer, Buffer, Region};
@@ -35,13 +35,14 @@ impl<T> Slot<T> {
     constructor! {
         /// Creates an empty slot.
         ///
-        /// Its bytes are zeros, because a loan reads a slot of plain data before it is filled.
+        /// The bytes of an empty slot are zeros, because a loan gives access to the bytes of a slot
+        /// before an item is written.
         pub fn new() -> Self {
             Self(UnsafeCell::new(MaybeUninit::zeroed()))
         }
     }
 
-    /// Fills the slot.
+    /// Writes an item into the empty slot.
     ///
     /// # Safety
     /// The slot is empty, and no other access to it happens during the call.
@@ -55,8 +56,8 @@ impl<T> Slot<T> {
     /// Fills the slot with a bitwise copy of `item`, without a copy on the stack.
     ///
     /// # Safety
-    /// The slot is empty, and no other access to it happens during the call. Afterwards, only one
-    /// of `item` and the copy is used and dropped.
+    /// The slot is empty, and no other access to it happens during the call. After the call, the
+    /// program uses and drops either `item` or the copy, not both.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) unsafe fn put_from(&self, item: &T) {
@@ -67,7 +68,7 @@ impl<T> Slot<T> {
             .with_mut(|slot| unsafe { slot.cast::<T>().copy_from_nonoverlapping(from, 1) });
     }
 
-    /// Empties the slot.
+    /// Moves the item out of the full slot.
     ///
     /// # Safety
     /// The slot is full, and no other access to it happens during the call.
@@ -83,7 +84,7 @@ impl<T> Slot<T> {
 }
 
 impl<T: Pod> Slot<T> {
-    /// Empties the slot into `destination`.
+    /// Moves the item of the full slot to `destination`.
     ///
     /// # Safety
     /// The slot is full, and no other access to it happens during the call.
@@ -139,7 +140,7 @@ impl<T> Default for Slot<T> {
 /// `slots` returns the same slots on every call, and at least one slot. The slots belong to this
 /// value alone. Several threads may call `slots` at the same time.
 pub unsafe trait Slots<T> {
-    /// The slots.
+    /// Returns the slots of the buffer.
     fn slots(&self) -> &[Slot<T>];
 }
 

@@ -3,10 +3,11 @@
 use super::GrowthLimit;
 use crate::sync::LockState;
 
-/// Returns the fill of a buffer that counts sent and received items.
+/// Returns the number of items in a buffer that counts sent and received items.
 ///
-/// The counts are read one after the other, so they may be inconsistent. The fill is therefore
-/// clamped to the capacity, and is 0 if more items seem to be received than sent.
+/// The counts are read one after the other, so they may be inconsistent. The result is therefore at
+/// most the capacity. It is 0 if the count of received items is larger than the count of sent
+/// items.
 pub(crate) fn fill_of(sent: u64, received: u64, capacity: Option<u64>) -> u64 {
     match sent.wrapping_sub(received) {
         below if below > i64::MAX as u64 => 0,
@@ -16,20 +17,20 @@ pub(crate) fn fill_of(sent: u64, received: u64, capacity: Option<u64>) -> u64 {
 
 /// A snapshot of the state of a buffer.
 ///
-/// The fields are read one after the other. While a process uses the buffer, they may be
+/// The fields are read one after the other. While a process uses the buffer, the fields may be
 /// inconsistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BufferState {
-    /// The internal lock.
+    /// The state of the channel's internal lock.
     pub lock: LockState,
     /// The number of items, at most the capacity. `None` if it is unknown.
     pub fill: Option<u64>,
     /// The number of slots. `None` if it is unknown.
     pub capacity: Option<u64>,
-    /// The senders' side.
+    /// The state of the senders' side.
     pub senders: EndState,
-    /// The receivers' side.
+    /// The state of the receivers' side.
     pub receivers: EndState,
 }
 
@@ -37,7 +38,7 @@ pub struct BufferState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RendezvousState {
-    /// The internal lock.
+    /// The state of the channel's internal lock.
     pub lock: LockState,
     /// The sender that waits with an item that no receiver has taken yet.
     pub offered: WaitState,
@@ -45,9 +46,9 @@ pub struct RendezvousState {
     pub asked: WaitState,
     /// The receiver that has accepted the offered item but has not acknowledged it yet.
     pub accepted: WaitState,
-    /// The senders' side.
+    /// The state of the senders' side.
     pub senders: EndState,
-    /// The receivers' side.
+    /// The state of the receivers' side.
     pub receivers: EndState,
 }
 
@@ -57,7 +58,7 @@ pub struct RendezvousState {
 pub enum WaitState {
     /// The state is unknown.
     Unknown,
-    /// No thread takes this part in the rendezvous.
+    /// No thread currently has this role in the rendezvous.
     Vacant,
     /// The thread with this id. The kernel has not marked the thread as dead.
     Thread(u32),
@@ -78,19 +79,19 @@ impl WaitState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentListState {
-    /// The internal lock.
+    /// The state of the channel's internal lock.
     pub lock: LockState,
     /// The number of segments, at most the limit.
     pub segments: u64,
     /// The number of segments ever created.
     pub ever: u64,
-    /// The limit of the growth of the list.
+    /// The maximum sizes to which the list may grow.
     pub growth: GrowthLimit,
     /// Whether a receiver may be asleep.
     pub waiters: bool,
-    /// The senders' side.
+    /// The state of the senders' side.
     pub senders: EndState,
-    /// The receivers' side.
+    /// The state of the receivers' side.
     pub receivers: EndState,
 }
 

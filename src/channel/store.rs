@@ -1,4 +1,5 @@
-//! The ring of slots that two of the buffers protect with a lock, and the counts of their handles.
+//! The ring of slots, and the counts of handles, that `BoundedBuffer` and `MonitorBuffer` protect
+//! with a lock.
 
 use super::slot::{Slot, Slots};
 use super::{AttachError, BufferState, Direction, EndState};
@@ -13,8 +14,8 @@ use core::mem::offset_of;
 /// A ring of items and the lock that protects it.
 ///
 /// The lock shares a cache line with the state, because the holder of the lock accesses the state
-/// next. The slots come last, so a reference to an unsized struct can cover memory of a region. The
-/// number of slots is then part of the reference and is not stored in shared memory.
+/// next. The slots are the last field, so the struct can be unsized and lie in a region. The number
+/// of slots is then part of the reference, not of shared memory.
 #[repr(C)]
 pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
     lock: L,
@@ -75,7 +76,7 @@ impl HandleCount {
 }
 
 // SAFETY: only the holder of the lock accesses the state and the slots. The items move from the
-// sender to the receiver, which is sound because they are `Send`.
+// sender to the receiver, which is sound because the items are `Send`.
 unsafe impl<T: Send, L: RawLock, S: Slots<T> + ?Sized> Sync for Store<T, L, S> {}
 // SAFETY: the store owns its items and their slots.
 unsafe impl<T: Send, L: RawLock + Send, S: Slots<T> + Send> Send for Store<T, L, S> {}

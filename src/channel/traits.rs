@@ -1,4 +1,4 @@
-//! What a channel is: two sides with handles, and the items that pass between them.
+//! The traits of channels: two sides with handles, and the items that pass from side to side.
 
 use super::{AttachError, Endpoint, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use crate::platform::Pod;
@@ -40,12 +40,12 @@ impl fmt::Display for Direction {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Channel {
-    /// The registration of a sender. Dropping it removes the registration.
+    /// The registration of a sender. Dropping this value removes the registration.
     type SendEndpoint<'a>: Endpoint
     where
         Self: 'a;
 
-    /// The registration of a receiver. Dropping it removes the registration.
+    /// The registration of a receiver. Dropping this value removes the registration.
     type RecvEndpoint<'a>: Endpoint
     where
         Self: 'a;
@@ -64,8 +64,8 @@ pub trait Channel {
 
     /// Creates a handle that sends.
     ///
-    /// Receivers wait for the first sender. When the last sender is dropped, they drain the channel
-    /// and then learn that it is disconnected.
+    /// Receivers wait for the first sender. When the last sender is dropped, receivers receive the
+    /// remaining items and then get `Disconnected`.
     ///
     /// # Errors
     /// `Closed` if the last sender was dropped, because the stream has then ended permanently.
@@ -211,11 +211,11 @@ pub trait Buffer: Channel {
         Ok(1 + items.len() - before)
     }
 
-    /// The number of items, which other threads may change at any time. An item that is being sent
-    /// or received counts.
+    /// The number of items, which other threads may change at any time. The number includes items
+    /// that are being sent or received.
     fn len(&self) -> usize;
 
-    /// Whether the buffer has no items. Other threads may change this at any time.
+    /// Whether the buffer has no items. Other threads may change the result at any time.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -227,7 +227,7 @@ pub trait Buffer: Channel {
 /// Operations without a handle, for tests and models.
 ///
 /// The other side neither waits for an unregistered endpoint nor learns when that endpoint is
-/// dropped. So a scenario contains no steps for registration.
+/// dropped. So the scenario of a model contains no steps for registration.
 #[doc(hidden)]
 pub trait Unregistered: Buffer {
     /// A sender that is not registered. Fails if this process cannot send at all.

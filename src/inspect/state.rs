@@ -17,9 +17,9 @@ use crate::sync::{
 /// The state of an object at one moment, as read from its memory.
 ///
 /// The type comes from the object's entry in the directory. A peer may write any values into the
-/// entry and into the object. The state may then be wrong, but reading it has no other effect. An
-/// object is [`Opaque`](ObjectState::Opaque) if its type is not from this crate, or if its size
-/// does not fit its type.
+/// entry and into the object. The state may then be wrong, but reading a wrong state does no other
+/// harm. An object is [`Opaque`](ObjectState::Opaque) if its type is not from this crate, or if its
+/// size does not fit its type.
 ///
 /// # Example
 /// ```
@@ -41,7 +41,7 @@ use crate::sync::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectState {
-    /// A mutex, robust or not.
+    /// The state of a mutex, robust or not.
     Lock(LockState),
     /// A condition variable.
     Condvar(CondvarState),
@@ -65,14 +65,14 @@ pub enum ObjectState {
     SegmentList(SegmentListState),
     /// A segment of an unbounded channel.
     Segment(SegmentState),
-    /// An object of another type, or one whose memory does not fit its type.
+    /// An object whose type is not from this crate, or whose size does not fit its type.
     Opaque,
     /// An object whose entry names memory outside the region: a faulty peer wrote into the
     /// directory, or the memory was truncated.
     Outside,
 }
 
-/// The declarations of this crate's types, which do not depend on their parameters.
+/// The declarations of this crate's types. A declaration does not depend on a type's parameters.
 mod declaration {
     use super::*;
 
@@ -179,7 +179,8 @@ impl ObjectState {
     }
 }
 
-/// Returns the capacity of a buffer: the number of slots in its type, or else its configuration.
+/// Returns the capacity of a buffer: the number of slots that its type states, or otherwise the
+/// capacity in its configuration.
 fn capacity(object: &Object) -> Option<u64> {
     let config = <usize as Config>::from_word(object.config).filter(|config| *config != 0);
     config

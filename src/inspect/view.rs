@@ -15,7 +15,7 @@ use std::time::SystemTime;
 ///
 /// Use a view for monitoring and for tools. A view can open a region that this process must not
 /// write, that belongs to another pid namespace, or that is damaged. A view writes nothing, takes
-/// no lock, and does not prevent the removal of a region. It needs only the permission to read.
+/// no lock, and does not prevent the removal of a region. A view needs only the permission to read.
 ///
 /// # How it works
 /// | kind | access |
@@ -23,15 +23,15 @@ use std::time::SystemTime;
 /// | POSIX, a file, a memfd | `pread(2)` |
 /// | System V | a mapping with `SHM_RDONLY` |
 ///
-/// A file is not mapped, so truncation causes no `SIGBUS`, and the view does not count as an
-/// attached process. System V memory has to be mapped, but it cannot be truncated.
+/// A view does not map a file. So truncating the file causes no `SIGBUS`, and the process with the
+/// view does not count as attached. A view maps System V memory, which cannot be truncated.
 ///
-/// The view copies the header when it is created. It reads the state of an object on each call of
-/// [`inspect`](Self::inspect).
+/// The view copies the header when it is created. It reads an object's current state on each call
+/// of [`inspect`](Self::inspect).
 ///
 /// # Hostile peers
 /// A peer may write any bytes at any time. Every method returns after a bounded number of steps,
-/// with a possibly wrong result.
+/// but the result may be wrong.
 ///
 /// # Example
 /// See [`ObjectState`].
@@ -59,13 +59,14 @@ pub enum RegionState {
         /// The size in bytes at creation, or 0 if this part of the header is lost.
         created_with: u64,
     },
-    /// The region is System V memory whose creator has not finished, or died before it finished.
+    /// The region is System V memory whose creator has not finished the header, or died before it
+    /// finished the header.
     Unbuilt {
-        /// Whether the creator began to build the header. If not, the memory is zero, and may
-        /// belong to another program.
+        /// Whether the creator began to build the header. If the creator did not, the memory is
+        /// zero and may belong to another program.
         is_begun: bool,
     },
-    /// The header contradicts itself: a faulty peer wrote into it.
+    /// The header contradicts itself, because a faulty peer wrote into the header.
     Damaged,
 }
 
@@ -88,8 +89,8 @@ impl RegionView {
         Self::from_peek(Peek::followed(path.as_ref())?)
     }
 
-    /// Opens the region in the System V segment with this id, which `/proc/sysvipc/shm` lists. A
-    /// removed segment has an id but no key.
+    /// Opens the region in the System V segment with this id. The file `/proc/sysvipc/shm` lists
+    /// these ids. A removed segment has an id but no key.
     ///
     /// # Errors
     /// Returns the same errors as [`attach`](Self::attach).

@@ -4,13 +4,13 @@
 //! | --- | --- | --- |
 //! | direct, symmetric | [`DirectLink`] | sender and receiver name each other |
 //! | direct, asymmetric | [`Outbox`], [`Inbox`] | the sender names the receiver |
-//! | indirect | [`Mailbox`] | both name a mailbox, which several processes share |
+//! | indirect | [`Mailbox`] | sender and receiver name a mailbox, which several processes share |
 //!
-//! A message contains the process id of its sender. A link returns an error if a third process has
-//! sent the message.
+//! A message contains the process id of its sender. Receiving from a [`DirectLink`] returns an
+//! error if a third process has sent the message.
 //!
-//! These types wrap the handles of any [`Buffer`], which determines when operations block and what
-//! the death of a process does.
+//! These types wrap the handles of any [`Buffer`]. The buffer's type determines when operations
+//! block and what happens when a process dies.
 
 use crate::channel::{AttachError, Buffer, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use crate::platform::{Pod, ShmType};
@@ -33,7 +33,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub struct ProcessId(u32);
 
 impl ProcessId {
-    /// Creates the id with this number.
+    /// Creates a process id from a number.
     pub const fn new(number: u32) -> Self {
         Self(number)
     }
@@ -57,7 +57,7 @@ impl fmt::Display for ProcessId {
 
 /// An item with the process id of its sender.
 ///
-/// The sender sets the id. A process that can write the memory can claim any id.
+/// The sender sets the id. A process that can write to the shared memory can claim any id.
 ///
 /// # Example
 /// ```
@@ -88,7 +88,7 @@ impl<T: Pod> Envelope<T> {
         Self { from, item }
     }
 
-    /// Returns the id of the sender.
+    /// Returns the process id of the sender.
     pub fn from(&self) -> ProcessId {
         self.from
     }
@@ -151,12 +151,12 @@ pub struct Inbox<'a, B: Buffer + ?Sized + 'a> {
 }
 
 impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Inbox<'a, B> {
-    /// Wraps a receiver.
+    /// Wraps a receiver of items with the ids of their senders.
     pub fn new(receiver: Receiver<'a, B>) -> Self {
         Self { receiver }
     }
 
-    /// Receives an item with its sender, blocking while the buffer is empty.
+    /// Receives an item and the id of its sender, blocking while the buffer is empty.
     ///
     /// # Errors
     /// Returns the same errors as [`Receiver::recv_with`].
@@ -167,7 +167,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Inbox<'a, B> {
 
 /// A link between two processes that name each other, with a buffer for each direction.
 ///
-/// Use a link if a message from a third process is an error.
+/// Use a `DirectLink` if a message from a third process must be treated as an error.
 ///
 /// # Process death
 /// The documentation of the buffer's type states the effect of a user's death.
@@ -274,8 +274,8 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> DirectLink<'a, B> {
     /// Receives an item from the peer, blocking while the buffer is empty.
     ///
     /// # Errors
-    /// Returns the same errors as [`Receiver::recv_with`]. It also returns an error if another
-    /// process sent the item, and discards that item.
+    /// Returns the same errors as [`Receiver::recv_with`]. If a process other than the peer sent
+    /// the item, `recv_with` discards the item and returns an error.
     pub fn recv_with(&self, timeout: Timeout) -> Result<T, DirectLinkError> {
         let message = self.receiver.recv_with(timeout)?;
         let (expected, found) = (self.peer, message.from());
@@ -291,7 +291,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> DirectLink<'a, B> {
     }
 }
 
-/// The number of a mailbox in its region.
+/// The number that identifies a mailbox in its region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MailboxId(pub u32);
 
@@ -304,10 +304,10 @@ impl fmt::Display for MailboxId {
 /// A numbered buffer that any process can send to and receive from.
 ///
 /// # Process death
-/// The mailbox stays in its region. A closed buffer stays closed: after the last inbox is dropped,
-/// sending fails. So a restarted server must use a mailbox with another number, unless another
-/// process kept an inbox. The documentation of the buffer states all other effects of a user's
-/// death.
+/// A mailbox stays in its region, but its buffer is closed when the last inbox is dropped. Sending
+/// to a closed buffer fails, and a closed buffer cannot be reopened. So a restarted server must use
+/// a mailbox with another number, unless another process kept an inbox. The documentation of the
+/// buffer states all other effects of a user's death.
 ///
 /// # Example
 /// ```
@@ -315,7 +315,7 @@ impl fmt::Display for MailboxId {
 /// use interlatch::named::{Mailbox, MailboxId, NamedChannel, ProcessId};
 /// use interlatch::Region;
 ///
-/// // Two programs use a region with a name instead, and the same number.
+/// // Two separate programs would use a named region and the same mailbox number.
 /// let region = Region::memfd("mail", 1 << 16)?;
 /// let mailbox = Mailbox::<NamedChannel<u64>>::open(&region, MailboxId(7), 4)?;
 /// let inbox = mailbox.inbox()?;
@@ -350,7 +350,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Mailbox<'a, B> {
         Ok(Outbox::new(process, self.buffer.sender()?))
     }
 
-    /// Creates a receiver.
+    /// Creates a receiver of the mailbox's items.
     ///
     /// # Errors
     /// Returns the same errors as [`Channel::receiver`](crate::Channel::receiver).

@@ -6,10 +6,10 @@
 //! | direct, asymmetric: [`Outbox`] and [`Inbox`] | `to 34` |
 //! | indirect: [`Mailbox`] | `mailbox 7` |
 //!
-//! A region has at most 24 objects, which stay while the region exists. So a region has at most 12
-//! links in its lifetime. A buffer stays closed after its last receiver is dropped, even if a later
-//! process has the same id. To avoid both limits, use a separate region for each conversation, and
-//! remove the region afterwards.
+//! A region has at most 24 objects, which stay while the region exists. A link needs two objects,
+//! so a region has at most 12 links in its lifetime. After the last receiver of a buffer is
+//! dropped, the buffer stays closed, even if a later process has the same id. To avoid both limits,
+//! use a separate region for each conversation, and remove that region after the conversation.
 
 use super::{DirectLink, Envelope, Inbox, Mailbox, MailboxId, Outbox, ProcessId};
 use crate::channel::{AttachError, Channel, RobustMonitorBuffer, Slot};
@@ -26,7 +26,7 @@ pub type NamedChannel<T> = RobustMonitorBuffer<Envelope<T>, [Slot<Envelope<T>>]>
 pub enum NamedChannelError {
     /// The region could not create or find the buffer.
     Region(RegionError),
-    /// The buffer is closed, or all handle slots of this side are in use.
+    /// The buffer is closed, or all handle slots for senders or for receivers are in use.
     Attach(AttachError),
 }
 
@@ -73,8 +73,8 @@ impl<'a, T: Pod> DirectLink<'a, NamedChannel<T>> {
     /// both buffers.
     ///
     /// # Errors
-    /// Fails if the region cannot create or find a buffer, or if a buffer is closed. A link ends
-    /// when either process ends.
+    /// Fails if the region cannot create or find a buffer, or if a buffer is closed. When either
+    /// process ends, the link is closed.
     pub fn open(
         region: &'a Region,
         [process, peer]: [ProcessId; 2],
@@ -94,7 +94,8 @@ impl<'a, T: Pod> DirectLink<'a, NamedChannel<T>> {
 }
 
 impl<'a, T: Pod> Outbox<'a, NamedChannel<T>> {
-    /// Opens a sender from the first process to the second process, which need not know the first.
+    /// Opens a sender from the first process to the second process. The second process need not
+    /// know the first process.
     ///
     /// # Errors
     /// Fails if the region cannot create or find the buffer, or if the buffer is closed.

@@ -29,7 +29,7 @@ fn items_name(identity: u64) -> String {
 struct Identity(#[shm(initial = AtomicU64::new(random_identity()))] AtomicU64);
 
 fn random_identity() -> u64 {
-    // The keys of `RandomState` are random, but a forked child shares them with its parent.
+    // The keys of `RandomState` are random, but a forked child has the same keys as its parent.
     let unique = (std::process::id(), SystemTime::now());
     RandomState::new().hash_one(unique)
 }
@@ -38,27 +38,27 @@ type Items<T> = Segment<T, [Slot<T>]>;
 
 /// A first-in-first-out channel that grows in segments of shared memory, up to a limit.
 ///
-/// Use this queue where senders must not wait for receivers and the number of items is hard to
-/// bound. The queue survives the death of its users, and has at most 8 senders and 8 receivers at a
-/// time. Memory is reserved when a segment is created, so a lack of memory is an error of `send`
-/// and never a signal later. The memory of a drained segment is freed, unless it is the last
-/// segment.
+/// Use this queue if senders must not wait for receivers and the number of items is hard to bound.
+/// The queue survives the death of its users, and has at most 8 senders and 8 receivers at a time.
+/// Memory is reserved when a segment is created. So a lack of memory causes an error of `send`, and
+/// never a signal when the memory is used. The memory of a drained segment is freed, unless it is
+/// the last segment.
 ///
 /// A value of this type is the view of one thread. Other threads and processes open their own views
 /// by the name of the queue.
 ///
 /// # Cost
-/// Each operation takes one lock. Occasionally a sender creates a region or a receiver removes a
+/// Each operation acquires one lock. Occasionally a sender creates a region or a receiver removes a
 /// region, which takes a few system calls under that lock. Each process maps a segment when it
 /// first uses the segment. A queue whose items fit into one segment creates and removes no further
 /// regions. A view maps at most two segments, the first and the last, and keeps a descriptor for
 /// each.
 ///
 /// # Waiting
-/// A sender never waits for free space. It waits only for the lock, which another process may hold
-/// while it creates or removes a segment. [`try_recv`](crate::Receiver::try_recv) waits only for
-/// the lock, too. A process that is stopped while it holds the lock is not dead. All other
-/// processes wait until it continues, except for senders with a timeout and receivers with a
+/// A sender never waits for free space. A sender waits only for the lock, which another process may
+/// hold while that process creates or removes a segment. [`try_recv`](crate::Receiver::try_recv)
+/// waits only for the lock, too. A process that is stopped while it holds the lock is not dead. All
+/// other processes wait until it continues, except for senders with a timeout and receivers with a
 /// deadline. A timeout bounds the wait for the lock, not the creation of a segment. `try_send`
 /// fails with `Full` if the lock is held.
 ///
@@ -75,20 +75,21 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// None.
 ///
 /// # Process death
-/// If a process is killed during `send` or `recv`, the whole item was transferred or nothing was.
-/// The next sender completes a segment that a dead sender has begun to create. The next receiver
-/// removes a segment that a dead receiver has drained but not removed. When a thread ends, its
-/// handles are closed. When the last sender dies, receivers drain the queue and then get
-/// `Disconnected`. A receiver that calls after the death gets this error immediately, and a
-/// sleeping receiver gets it within the [`recheck_interval`](crate::platform::futex). The names
-/// stay until [`remove`](Self::remove) removes them. A process that dies in
-/// [`create`](Self::create) has either created the queue or leaves nothing behind.
+/// If a process is killed during `send` or `recv`, either the whole item is transferred or the
+/// queue is unchanged. The next sender completes a segment that a dead sender has begun to create.
+/// The next receiver removes a segment that a dead receiver has drained but not removed. When a
+/// thread ends, its handles are closed. When the last sender dies, receivers drain the queue and
+/// then get `Disconnected`. A receiver that calls after the death gets this error immediately, and
+/// a sleeping receiver gets it within the [`recheck_interval`](crate::platform::futex). The names
+/// of the queue's regions stay until [`remove`](Self::remove) removes them. If a process dies in
+/// [`create`](Self::create), either the queue exists or no region remains.
 ///
 /// # Permissions
-/// All regions have mode 0600. A process that may write to these regions may also remove a segment.
-/// Operations on a removed segment fail with `Storage`. Each view reads and checks the growth limit
-/// when it opens the queue, and no peer can change the limit of an open view. If another user has
-/// created a file with the name of the next segment, senders fail with `Storage`.
+/// All regions of the queue have mode 0600. A process that may write to these regions may also
+/// remove a segment. Operations on a removed segment fail with `Storage`. Each view reads and
+/// checks the growth limit when it opens the queue, and no peer can change the limit of an open
+/// view. If another user has created a file with the name of the next segment, senders fail with
+/// `Storage`.
 ///
 /// # How it works
 /// The first region holds the segment list: one robust lock, a condition variable for receivers,
@@ -103,16 +104,16 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// | `first` | the segment of the oldest item; `last + 1` if there is no segment |
 /// | `last` | the segment of the newest item |
 /// | `removed` | all segments before this number are removed |
-/// | `sent`, `received` of a segment | the numbers of items ever put into it and taken out of it |
+/// | `sent`, `received` of a segment | the total numbers of items sent to and received from it |
 ///
 /// Every change is made under the lock, by one store of one word. An item is written to its slot
-/// before `sent` counts the item. A segment is created empty before `last` reaches its number, and
-/// is removed after `first` has passed its number. A death between these steps leaves either a
-/// created segment that is not linked or a drained segment that is not removed. The next sender
-/// reuses the former, and the next receiver removes the latter. Segment numbers are never reused,
-/// so the two cases cannot be confused. Each segment is a ring, so a queue that stays short creates
-/// and removes no segments. Each region is filled before it gets its name, so no process ever finds
-/// an incomplete region.
+/// before `sent` counts the item. A segment is created empty before `last` reaches the segment's
+/// number. A segment is removed after `first` has passed the segment's number. A death between
+/// these steps leaves either a created segment that is not linked or a drained segment that is not
+/// removed. The next sender reuses the former, and the next receiver removes the latter. Segment
+/// numbers are never reused, so the two cases cannot be confused. Each segment is a ring, so a
+/// queue that stays short creates and removes no segments. Each region is filled before it gets its
+/// name, so no process ever finds an incomplete region.
 ///
 /// A faulty peer may write any number into shared memory. Each view clamps the numbers to the
 /// growth limit that it read when it opened the queue. So a peer determines neither how much memory
@@ -153,7 +154,7 @@ type Items<T> = Segment<T, [Slot<T>]>;
 pub struct UnboundedBuffer<T: Pod> {
     list: Attached<SegmentList<T>>,
     name: RegionName,
-    /// The growth limit, read when this view was opened.
+    /// The growth limit of the queue, read when this view was opened.
     limit: GrowthLimit,
     /// The identity of the queue, read when this view was opened.
     identity: u64,
@@ -184,7 +185,7 @@ impl<T: Pod> UnboundedBuffer<T> {
     ///
     /// # Errors
     /// Fails if the queue does not exist, if its items have another type, or if this process lacks
-    /// the permission.
+    /// the permission to use it.
     pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
         Self::open(name, RegionOptions::attach(name)?)
     }
@@ -217,10 +218,10 @@ impl<T: Pod> UnboundedBuffer<T> {
     /// Removes the queue and its segments, regardless of the type of its items.
     ///
     /// Like [`RegionName::remove`], this function also removes regions that this process can no
-    /// longer use. It also removes segments that earlier queues of this name have left behind. It
-    /// takes no lock. If the calling process dies, the next call removes the remaining regions. No
-    /// process should have the queue open. A process that continues to send creates segments that
-    /// stay until a queue of this name is removed again.
+    /// longer use. It also removes segments that earlier queues of this name have left behind. This
+    /// function acquires no lock. If the calling process dies, the next call removes the remaining
+    /// regions. Call this function when no process has the queue open. A process that continues to
+    /// send creates segments that stay until a queue of this name is removed again.
     ///
     /// # Errors
     /// Fails if the queue does not exist, if the name belongs to a region or file that is not a
@@ -287,14 +288,14 @@ impl<T: Pod> UnboundedBuffer<T> {
         self.name.numbered(self.identity)?.numbered(number)
     }
 
-    /// Records a segment that this view has mapped.
+    /// Adds a segment to the list of segments that this view has mapped.
     fn insert_mapped(&self, number: u64, segment: Attached<Items<T>>) {
         let mut mapped = self.mapped.borrow_mut();
         mapped.retain(|(other, _)| *other != number);
         mapped.push((number, segment));
     }
 
-    /// Returns the number of segments, or `None` if the calling thread cannot take the lock.
+    /// Returns the number of segments, or `None` if the calling thread cannot acquire the lock.
     pub fn usage(&self) -> Option<Usage> {
         self.list.usage(self.limit)
     }
@@ -381,8 +382,8 @@ fn view_if_exists(name: &RegionName) -> Result<Option<RegionView>, RegionError> 
 
 /// Removes a segment of the queue with this identity. Returns whether the segment existed.
 ///
-/// The segment may be missing because a process removed it and died before it recorded the removal.
-/// A region that is not a segment of this queue is not removed.
+/// The segment may be missing because another process removed the segment and died before it
+/// recorded the removal. A region that is not a segment of this queue is not removed.
 fn unlink_segment(name: &RegionName, identity: u64) -> Result<bool, RegionError> {
     let is_segment = |view: &RegionView| view.find::<Items<u8>>(&items_name(identity)).is_ok();
     let view = match RegionView::attach(name) {
@@ -402,7 +403,7 @@ fn false_if_not_ours(error: RegionError) -> Result<bool, RegionError> {
     }
 }
 
-/// The storage of a queue's segments: one region for each segment.
+/// The storage of a queue's segments, which creates one region for each segment.
 struct RegionSegments<'a, T: Pod>(&'a UnboundedBuffer<T>);
 
 // SAFETY: this value is passed only to the segment list in the queue's first region. Only that list
@@ -431,8 +432,8 @@ unsafe impl<T: Pod> Segments for RegionSegments<'_, T> {
                 self.0.insert_mapped(number, segment);
                 Ok(())
             }
-            // The region exists because a process died before it linked the segment. `with` checks
-            // that the region is a segment of this queue.
+            // The region already exists because an earlier process died before it linked the
+            // segment to the list. `with` checks that the region is a segment of this queue.
             Err(RegionError::RegionExists(_)) => Ok(()),
             Err(error) => Err(error),
         }

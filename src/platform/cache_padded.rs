@@ -2,8 +2,8 @@
 
 /// A zero-sized field that starts the next field on a new cache line.
 ///
-/// The alignment is 128 bytes, as in crossbeam-utils' `CachePadded`: processors prefetch 64-byte
-/// lines in pairs.
+/// The alignment is 128 bytes, like that of crossbeam-utils' `CachePadded`, because processors
+/// prefetch 64-byte cache lines in pairs.
 #[repr(align(128))]
 #[derive(Clone, Copy, Debug)]
 pub struct CachePadded;

@@ -32,7 +32,7 @@ use core::marker::PhantomData;
 pub(crate) struct HeaderAndSlots<H, S>(PhantomData<(H, S)>);
 
 impl<H, S> HeaderAndSlots<H, S> {
-    /// Returns the size and alignment of a header with this number of slots.
+    /// Returns the size and alignment of a header that is followed by this number of slots.
     ///
     /// # Errors
     /// Fails if the capacity is 0 or the size overflows.
@@ -59,8 +59,8 @@ impl<H, S> HeaderAndSlots<H, S> {
 
     /// Returns a slice pointer that holds the address of an object and the number of its slots.
     ///
-    /// A cast of the result to a pointer to the object keeps the number, because the metadata of an
-    /// unsized struct is the metadata of its last field.
+    /// A caller casts the slice pointer to a pointer to the object. The cast keeps the number of
+    /// slots, because a pointer to an unsized struct stores the length of the struct's last field.
     pub(crate) fn slots(at: *mut u8, capacity: usize) -> *mut [S] {
         core::ptr::slice_from_raw_parts_mut(at.cast::<S>(), capacity)
     }

@@ -2,7 +2,7 @@
 
 /// Memory that other processes may change or truncate at any time.
 ///
-/// Each call copies one word; the caller validates the copy.
+/// Each call copies one word. The caller validates the copy, which no other process can change.
 pub trait MemoryReader {
     /// Returns the 32-bit word at this offset, or `None` if the memory is too short.
     fn read_u32(&self, offset: u64) -> Option<u32>;

@@ -1,4 +1,4 @@
-//! The seam between the primitives and the machine.
+//! The interface between the primitives and the machine, called the seam.
 //!
 //! Each primitive is written once and uses only the names that this module exports. Each name has
 //! two implementations: `linux` for programs, and `model` for the checker. `--cfg loom` selects the
@@ -15,8 +15,8 @@
 //!   orders no memory, so read the word again after it. Spin before it with [`spin::Spin`].
 //! - If a lock must survive the death of its holder, keep its word in a [`robust::RobustWord`] and
 //!   follow the order of steps in [`robust`].
-//! - Do not use a lock of std, a thread-local or a static for shared state: the model does not see
-//!   these.
+//! - Do not use a lock of std, a thread-local or a static for shared state, because the model does
+//!   not see accesses to them.
 //! - Mark each function that wraps an operation on shared memory with `#[track_caller]`, so that
 //!   the record of an execution names the caller.
 //!
@@ -35,7 +35,7 @@
 //! | [`robust`] | the kernel's robust list | the same, applied at a simulated death |
 //! | [`asymmetric`] | `membarrier(2)` | loads of the newest value, which order nothing else |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
-//! | [`spin`] | adaptive spinning | claims once to have seen the condition |
+//! | [`spin`] | adaptive spinning | reports once that the condition may hold |
 //! | `repeat` | an array of constants | an array of calls |
 //! | `constructor` | a `const fn` | a `fn`: no `const` can create loom's atomics |
 

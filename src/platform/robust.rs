@@ -11,11 +11,13 @@
 //! | [`OWNER_DIED`] | the last owner died while it held the word |
 //! | [`WAITERS`] | a waiter may be asleep |
 //!
-//! The order of the steps is essential. To acquire a word, a thread sets the word pending, takes
-//! it, and links it. To release a word, the thread sets the word pending, unlinks it, frees it,
+//! The order of a thread's steps is essential for the recovery. To acquire a word, a thread records
+//! the word as pending, writes its id into the word, and links the word into its list. To release a
+//! word, the thread records the word as pending, unlinks the word, removes its id from the word,
 //! wakes a waiter, and clears the pending operation. If a thread dies between any two of these
-//! steps, the kernel finds the word as the pending one or in the list. A held word may stay
-//! pending. A word that is not held must not stay pending, because its memory may be reused.
+//! steps, the kernel finds the word as the pending one or in the list. A thread may leave a word
+//! recorded as pending while it holds the word. It must not do so after the release, because the
+//! memory of the word may be reused.
 
 use core::fmt;
 

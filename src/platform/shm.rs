@@ -1,4 +1,4 @@
-//! Traits of the types that live in shared memory.
+//! Traits of the types whose values lie in shared memory.
 //!
 //! [`Pod`] is for items, which a channel or a lock copies in and out. [`ShmSafe`] is for sized
 //! objects that processes use through shared references. [`ShmObject`] is for objects of any size,
@@ -54,8 +54,8 @@ pub unsafe trait ShmSafe: ShmType + Sized + Sync {
 /// A plain-data item that can be copied through shared memory.
 ///
 /// Such a type is valid for every bit pattern and has neither padding nor pointers; `zerocopy`'s
-/// derives check this. Its identity comes from the derive of [`ShmType`]. The trait is implemented
-/// for every type that meets its bounds.
+/// derives check this. The derive of [`ShmType`] gives the type an identity. The trait is
+/// implemented for every type that meets its bounds.
 ///
 /// ```
 /// use interlatch::ShmType;
@@ -89,7 +89,7 @@ impl<T: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send> Pod for T {}
 ///
 /// # Safety
 /// The implementor keeps the promises of [`ShmSafe`]. `init` and `from_raw` access only the bytes
-/// of `layout(config)`.
+/// that `layout(config)` describes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an object of a region",
     note = "the items of a channel are plain data: numbers, arrays of numbers, and `#[repr(C)]` structs of them with `#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]`",
@@ -98,8 +98,8 @@ impl<T: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send> Pod for T {}
 pub unsafe trait ShmObject: ShmType + Sync {
     /// Parameters that determine the layout, for example a capacity.
     ///
-    /// A region stores them with the object's name. An attaching process checks the stored value
-    /// and keeps a private copy, which a peer cannot change.
+    /// A region stores these parameters with the object's name. A process that attaches checks the
+    /// stored parameters and keeps a private copy, which no other process can change.
     type Config: Config;
 
     /// Returns the size and alignment of the object.

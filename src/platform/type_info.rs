@@ -8,8 +8,8 @@ use core::marker::PhantomData;
 /// A type with an identity that is the same in every program.
 ///
 /// Processes that share an object may run different programs. Each program compiles its own
-/// declaration of the object's type, so a region records the identity of the type when an object
-/// is created, and compares it when a process attaches.
+/// declaration of the object's type. So a region records the identity of the type when an object is
+/// created, and compares identities when a process attaches.
 ///
 /// Derive `ShmType` for items, which are [`Pod`](super::Pod):
 ///
@@ -33,9 +33,9 @@ use core::marker::PhantomData;
 ///
 /// # How it works
 /// [`TYPE`](Self::TYPE) describes the name, size, alignment, generic parameters, and the name,
-/// offset and type of each field. Its [fingerprint](TypeInfo::fingerprint) covers all of them. Two
-/// structs that differ in the order of two fields, or in the type of one, have different
-/// fingerprints, even if name, size and alignment are equal.
+/// offset and type of each field. The [fingerprint](TypeInfo::fingerprint) is a hash of all these
+/// facts. Two structs that differ in the order of their fields, or in the type of a field, have
+/// different fingerprints, even if their names, sizes and alignments are equal.
 ///
 /// The trait is safe to implement, because no unsafe code relies on it. An object in shared memory
 /// is valid for every bit pattern, so a wrong identity leads to wrong values, but not to undefined
@@ -47,13 +47,14 @@ use core::marker::PhantomData;
     note = "for a type of another crate, declare a `#[repr(transparent)]` struct around it"
 )]
 pub trait ShmType: 'static {
-    /// The description of this type.
+    /// The description of the implementing type.
     const TYPE: &'static TypeInfo;
 }
 
 /// The description of a type.
 ///
-/// The derive macros generate this description. See [`ShmType`] for its purpose.
+/// The derive macros generate this description. [`ShmType`] explains the purpose of the
+/// description.
 ///
 /// # Example
 /// ```
@@ -79,7 +80,7 @@ enum Origin {
     /// In this crate, which the version of the region format identifies.
     Crate,
     /// In any other crate. The identity does not name that crate, because two programs may declare
-    /// the same type.
+    /// the same type in different crates.
     Other,
 }
 
@@ -262,7 +263,8 @@ impl TypeInfo {
         }
     }
 
-    /// Writes the name with its parameters; `write_type` writes the type parameters.
+    /// Writes the type's name with its parameters. The function calls `write_type` for each
+    /// parameter that is a type.
     fn write_name(
         &self,
         text: &mut dyn fmt::Write,
@@ -313,7 +315,7 @@ impl Parameter {
         Self { name, value }
     }
 
-    /// The name in the declaration.
+    /// The name of the parameter in the declaration.
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -348,7 +350,7 @@ impl FieldInfo {
         }
     }
 
-    /// The name, or the index in a tuple struct.
+    /// The name of the field, or its index in a tuple struct.
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -364,7 +366,7 @@ impl FieldInfo {
     }
 }
 
-/// The hash FNV-1a of Fowler, Noll and Vo, which is the same in every program.
+/// The FNV-1a hash of Fowler, Noll and Vo, which has the same result in every program.
 #[derive(Clone, Copy)]
 struct Fnv(u64);
 
@@ -387,7 +389,8 @@ impl Fnv {
         self
     }
 
-    /// Adds the text after its length, which separates the text from later input.
+    /// Hashes the length of the text and then the text, so that the text cannot run into later
+    /// input.
     const fn with_text(mut self, text: &str) -> Self {
         self = self.with_number(text.len() as u64);
         let mut index = 0;

@@ -6,9 +6,10 @@ use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-/// An object and its region. The region stays mapped while this value exists.
+/// An object and the region that contains the object. The region stays mapped while this value
+/// exists.
 pub(crate) struct Attached<T: ShmObject + ?Sized> {
-    /// Points to the object in the mapping of the region.
+    /// A pointer to the object in the mapping of the region.
     object: NonNull<T>,
     region: Region,
 }

@@ -4,7 +4,8 @@ use core::any::{TypeId, type_name};
 use core::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// The objects in use. No two of these objects overlap, whatever a peer writes into the directory.
+/// The objects that this process uses. No two of these objects overlap, whatever a peer writes into
+/// the directory.
 #[derive(Debug, Default)]
 pub(super) struct Claims(Mutex<Vec<Claim>>);
 
@@ -17,12 +18,12 @@ pub(super) struct Claim {
     type_name: &'static str,
 }
 
-/// The error returned when a claim conflicts with another claim.
+/// The error returned when the claim of an object conflicts with another claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClaimError {
-    /// The same bytes are in use as the named type, or with another configuration.
+    /// This process already uses the same bytes as the named type, or with another configuration.
     UsedAs(&'static str),
-    /// The bytes overlap another object.
+    /// The claimed bytes overlap another object in use.
     Overlap,
 }
 

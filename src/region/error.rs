@@ -13,9 +13,9 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RegionError {
-    /// The size is 0, or exceeds the address space.
+    /// The requested size is 0, or exceeds the address space.
     Size(usize),
-    /// The object does not fit behind the existing ones.
+    /// The new object does not fit behind the existing objects.
     TooSmall {
         /// The size of the object in bytes.
         needed: usize,
@@ -24,7 +24,7 @@ pub enum RegionError {
         /// The size of the region's memory in bytes.
         size: usize,
     },
-    /// The object needs a larger alignment than a page. A mapping is aligned to a page.
+    /// The object needs a larger alignment than a page. A mapping is aligned only to a page.
     Alignment(usize),
     /// No memory can hold an object with this configuration.
     Config(ConfigError),
@@ -78,9 +78,9 @@ pub enum RegionError {
     NotSealed,
     /// The memory is not a region, or is a region with another version of the format.
     NotARegion {
-        /// The first word of a region with this version.
+        /// The word with which a region of this version begins.
         expected: u64,
-        /// The first word of the memory.
+        /// The word with which this memory begins.
         found: u64,
     },
     /// The size of the memory differs from the size of the region at its creation.
@@ -97,13 +97,13 @@ pub enum RegionError {
         /// The namespace of this process.
         this_process: PidNamespace,
     },
-    /// The region is a file from an earlier boot of the machine. The owners of its locks are gone,
-    /// and the kernel did not mark the locks.
+    /// The region is a file from an earlier boot of the machine. The owners of the region's locks
+    /// no longer exist, but the kernel did not mark these locks.
     EarlierBoot,
     /// The machine has less memory available than the region needs.
     ///
-    /// Reserving this memory would not return an error. It would invoke the kernel's out-of-memory
-    /// killer.
+    /// If this process reserved the memory anyway, the kernel would not return an error. The
+    /// kernel's out-of-memory killer would kill a process.
     NotEnoughMemory {
         /// The size of the region in bytes.
         requested: usize,
@@ -296,7 +296,7 @@ impl From<RobustListError> for RegionError {
     }
 }
 
-/// The types of an object and of a failed attempt to attach to it.
+/// The type of an object, and the type with which a process tried to attach to the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TypeMismatch {
@@ -339,8 +339,8 @@ impl TypeMismatch {
     }
 }
 
-/// Writes the names of both types. If the names are equal, the text also contains both layouts, or
-/// another difference.
+/// Writes the names of both types. If the names are equal, this function also writes both layouts
+/// or another difference.
 impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -386,8 +386,8 @@ impl RegionName {
                 RegionError::NotFound(name.clone())
             }
             Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
-            // The errors mean, in this order: a symbolic link, a directory, and a socket or a FIFO
-            // without a reader.
+            // ELOOP means a symbolic link, EISDIR a directory, and ENXIO a socket or a FIFO without
+            // a reader.
             Errno::ELOOP | Errno::EISDIR | Errno::ENXIO => RegionError::NotAFile(name.clone()),
             errno => RegionError::system(call)(errno),
         }

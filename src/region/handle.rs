@@ -19,7 +19,7 @@ use std::time::SystemTime;
 
 /// Memory that processes share, with named objects.
 ///
-/// A process creates an object with a name. Other processes attach to the object by this name, and
+/// A process creates an object with a name. Other processes attach to the object by its name, and
 /// get a reference to the same memory.
 ///
 /// | kind | processes that can use it |
@@ -27,8 +27,8 @@ use std::time::SystemTime;
 /// | [`anonymous`](Region::anonymous) | the creator and its forked children |
 /// | [`memfd`](Region::memfd) | processes with the descriptor: [`from_descriptor`] |
 /// | [`RegionName::posix`] | processes with the name and the permission: [`RegionOptions`] |
-/// | [`RegionName::file`] | the same, as persistent as the file system |
-/// | [`RegionName::sysv`] | the same, with a System V key |
+/// | [`RegionName::file`] | processes with the path and the permission; the file persists |
+/// | [`RegionName::sysv`] | processes with the System V key and the permission |
 ///
 /// [`from_descriptor`]: Region::from_descriptor
 ///
@@ -44,8 +44,8 @@ use std::time::SystemTime;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The other program attaches to both. The programs may start in either order, because both use
-/// `create_or_attach`:
+/// The other program attaches to the region and to the object. The programs may start in either
+/// order, because both use `create_or_attach`:
 ///
 /// ```no_run
 /// use interlatch::{RegionName, RegionOptions, Semaphore};
@@ -57,7 +57,7 @@ use std::time::SystemTime;
 /// ```
 ///
 /// # Types
-/// An object is a primitive of this crate, an array of them, or a struct with
+/// An object is a primitive of this crate, an array of primitives, or a struct with
 /// [`#[derive(ShmSafe)]`](derive@crate::ShmSafe). A region records the type of each object by its
 /// [identity](crate::ShmType), which covers the name, the size and the fields. Attaching with
 /// another type fails, and the error names both types:
@@ -89,26 +89,26 @@ use std::time::SystemTime;
 /// # How it works
 /// The first two pages are the header. Its first word identifies the format and is written last.
 /// The header records the size, the pid namespace, the boot and the creator, and contains the
-/// [directory](crate::region::directory::Directory) of at most 24 objects. Objects follow each
-/// other, aligned as their types require. An object is never removed.
+/// [directory](crate::region::directory::Directory) of at most 24 objects. The objects follow the
+/// header, each aligned as its type requires. An object is never removed.
 ///
 /// - *Creation.* A memfd or file gets its header before another process can find it. A file is
 ///   created without a name and then linked to its name in one step, which fails if the name
-///   exists. System V memory is visible as soon as it is created, so its header is built under a
-///   robust lock. Zeroed memory is such a lock in the free state.
+///   exists. System V memory is visible to other processes as soon as it is created, so its header
+///   is built under a robust lock. New System V memory is zeroed, and a zeroed robust lock is free.
 /// - *Attaching* reads each word of the header once and checks the copy: the format, size, pid
 ///   namespace and boot of the region, and the bounds, alignment and type of an object.
-/// - *Claims.* Each `Region` records the objects that it has handed out. It hands out no memory
-///   that overlaps another object, or is in use as another type, whatever a peer writes into the
-///   directory.
+/// - *Claims.* Each `Region` records the objects to which it has returned references. `Region`
+///   returns no reference to memory that overlaps another object or that is in use as another type,
+///   whatever a peer writes into the directory.
 ///
 /// # Hostile peers
 /// A peer may write any bytes. Attaching then fails, or returns an object that works without memory
 /// errors: indices and lengths in shared memory are checked before use. But peers must be trusted
 /// to respect the locks:
 ///
-/// - A peer that writes into data that this process has locked, or releases a lock that this
-///   process holds, gives one value two owners.
+/// - If a peer writes into data that this process has locked, or releases a lock that this process
+///   holds, one value has two owners.
 /// - A peer that writes into the list of robust locks of a thread of this process can make the
 ///   kernel change another word of this process when the thread ends.
 ///
@@ -121,22 +121,22 @@ use std::time::SystemTime;
 /// which ends that process. Only the permissions prevent this.
 ///
 /// # Process death
-/// The memory exists while a process maps it or has its descriptor, or while it has a name. A
-/// process that dies while it creates a region or an object has either created it completely or not
-/// at all. If it was not created, another process can create it.
+/// The memory of a region exists while it has a name, while a process maps it, or while a process
+/// has its descriptor. If a process dies while it creates a region or an object, the region or
+/// object is either complete or not created. If it was not created, another process can create it.
 ///
-/// System V memory exists before it is a region. If its creator dies before it is a region,
-/// `create` reports that the region exists and `attach` reports that the memory is not a region,
-/// until [`create_or_attach`](RegionOptions::create_or_attach) builds the region or
-/// [`remove`](RegionName::remove) removes the memory. `remove` needs a header that was begun,
-/// because memory that is all zero may belong to another program.
+/// System V memory exists before its header is built. If the creator dies before the header is
+/// built, `create` reports that the region exists, and `attach` reports that the memory is not a
+/// region. [`create_or_attach`](RegionOptions::create_or_attach) then builds the region, and
+/// [`remove`](RegionName::remove) removes the memory. `remove` works only if the creator had begun
+/// the header, because memory that is all zero may belong to another program.
 ///
 /// [`remove_on_drop`](RegionOptions::remove_on_drop) has no effect if the creator is killed: the
 /// name stays. The command `interlatch gc` removes such regions.
 ///
 /// # Errors
-/// Every fallible operation returns [`RegionError`], which names the object or region and both
-/// sides of a mismatch.
+/// Every fallible operation returns a [`RegionError`], which names the object or the region. The
+/// error of a mismatch states the expected and the found value.
 ///
 /// # Example
 /// ```
@@ -155,7 +155,7 @@ use std::time::SystemTime;
 pub struct Region {
     memory: Memory,
     name: Option<RegionName>,
-    /// The id of the process that removes the name when it drops this value.
+    /// The id of the process that removes the region's name when the process drops this value.
     remover: Option<u32>,
     claims: Claims,
     is_not_send: PhantomData<*const ()>,
@@ -178,9 +178,9 @@ impl Region {
 
     /// Creates a region behind a descriptor, which the caller passes to other processes.
     ///
-    /// The name appears only in `/proc`. All pages are reserved at creation, so that a lack of
-    /// memory is an error here and not a signal later. The memfd is sealed, so that no peer can
-    /// truncate it.
+    /// The name appears only in `/proc`. All pages are reserved at creation, so a lack of memory
+    /// causes an error here and not a signal when a page is first used. The memfd is sealed, so
+    /// that no peer can truncate it.
     ///
     /// # Errors
     /// Fails if the size is 0 or too large, if the name contains a zero byte or has more than 249
@@ -223,13 +223,13 @@ impl Region {
         self.memory.link(name)
     }
 
-    /// Returns the number of bytes for objects. The header takes two more pages.
+    /// Returns the number of bytes for objects. The region's header takes two more pages.
     pub fn size(&self) -> usize {
         self.memory.size() - header::SIZE
     }
 
     /// Returns the number of bytes that this process has mapped in huge pages. The kernel maps a
-    /// page when it is first used.
+    /// page when a process first uses the page.
     ///
     /// # Errors
     /// Fails if `/proc` is not mounted.
@@ -328,7 +328,7 @@ impl Region {
 
     /// Attaches to the object with this name, or creates the object.
     ///
-    /// Of several processes that call this function, exactly one creates the object. If that
+    /// If several processes call this function, exactly one of them creates the object. If that
     /// process dies, another process creates the object.
     ///
     /// # Errors
@@ -374,9 +374,9 @@ impl Region {
         Ok(unsafe { T::from_raw(address, config) })
     }
 
-    /// Returns the range of an object's bytes in the mapping, if it is behind the header, inside
-    /// the mapping, and aligned. The offset comes from the directory, where a peer may have written
-    /// any value.
+    /// Returns the range of an object's bytes in the mapping. Returns `None` if the range is
+    /// not behind the header, not inside the mapping, or not aligned. These checks are necessary
+    /// because a peer may have written any offset into the directory.
     fn bytes_of(&self, offset: u64, layout: Layout) -> Option<Range<usize>> {
         let start = usize::try_from(offset).ok()?;
         let end = start.checked_add(layout.size())?;
@@ -420,8 +420,8 @@ impl Region {
     }
 }
 
-/// Removes locks in this memory from the robust list of this thread. If the thread leaked a guard,
-/// the kernel would otherwise follow the list into unmapped memory.
+/// Removes the locks in this memory from the robust list of this thread. A leaked guard leaves its
+/// lock in the list. Without this removal, the kernel would follow the list into unmapped memory.
 impl Drop for Region {
     fn drop(&mut self) {
         let start = self.memory.start().addr();
@@ -434,5 +434,5 @@ impl Drop for Region {
     }
 }
 
-/// The smallest page of the architectures of Linux, to which every mapping is aligned.
+/// The smallest page size of Linux's architectures. Every mapping is aligned to at least this size.
 const PAGE: usize = 4096;

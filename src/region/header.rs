@@ -12,14 +12,14 @@ use std::time::{Duration, SystemTime};
 /// The number of bytes before the objects: two pages, so that objects can be aligned to a page.
 pub(crate) const SIZE: usize = 8192;
 
-/// The letters `interla` and the version of the format.
+/// The word with which a region begins: the letters `interla` and the version of the format.
 ///
-/// The version must change when the header, the directory, or the layout of a type of this crate
+/// Change the version when the header, the directory, or the layout of any type of this crate
 /// changes. The identity of such a type contains only its name and parameters, not its layout.
 const MAGIC: u64 = u64::from_be_bytes(*b"interla\x03");
 
-/// The header of a region. It consists of atomic words, so every bit pattern is valid, and a peer
-/// that writes arbitrary bytes causes no data race.
+/// The header of a region. The header consists of atomic words, so every bit pattern is valid. A
+/// peer that writes arbitrary bytes causes no data race.
 ///
 /// Zeroed memory is a header that is not built yet.
 #[repr(C)]
@@ -28,9 +28,11 @@ pub(crate) struct Header {
     /// The size of the region in bytes, including the header.
     size: AtomicU64,
     namespace: [AtomicU64; 2],
-    /// The boot of the machine. The owners of locks from an earlier boot no longer exist.
+    /// The id of the machine's boot during which the region was created. The owners of locks from
+    /// an earlier boot no longer exist.
     boot: [AtomicU64; 2],
-    /// The creator's process id and the creation time in seconds since 1970. Only people use them.
+    /// The creator's process id and the creation time in seconds since 1970. The library only
+    /// displays these values.
     creator: AtomicU64,
     created: AtomicU64,
     pub(crate) directory: Directory,
@@ -56,7 +58,7 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    /// Returns the namespace of this process.
+    /// Returns the pid namespace of this process.
     ///
     /// # Errors
     /// Fails if `/proc` is not mounted.
@@ -79,7 +81,7 @@ fn boot() -> Result<[u64; 2], RegionError> {
     Ok([number as u64, (number >> 64) as u64])
 }
 
-/// Fails if this process cannot build a header, because Fails if `/proc` is not mounted.
+/// Fails if this process cannot build a header because `/proc` is not mounted.
 pub(crate) fn can_be_built() -> Result<(), RegionError> {
     PidNamespace::current()?;
     boot().map(drop)
@@ -91,8 +93,8 @@ impl fmt::Display for PidNamespace {
     }
 }
 
-/// The timeout for the lock of a directory. Building an object takes less time than this. If the
-/// lock is held longer, its owner is stopped or a faulty peer wrote into the lock.
+/// The timeout for the lock of a directory. Building an object takes less time than this timeout.
+/// If the lock is held longer, the lock's owner is stopped or a faulty peer wrote into the lock.
 pub(crate) fn timeout() -> Timeout {
     Timeout::after(Duration::from_secs(5))
 }
@@ -135,8 +137,8 @@ impl Header {
         Ok(())
     }
 
-    /// Writes all words except the mark. The stores are Relaxed because the Release store of the
-    /// mark publishes them.
+    /// Writes all words of the header except the mark. The stores are Relaxed because the Release
+    /// store of the mark publishes these words.
     fn write(&self, size: usize) -> Result<(), RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let boot = boot()?;
@@ -153,8 +155,8 @@ impl Header {
     }
 
     /// Builds the header in memory that other processes can see, unless the header is already
-    /// built. Of several processes that call this function, exactly one builds the header. If that
-    /// process dies, another process builds it.
+    /// built. If several processes call this function, exactly one of them builds the header. If
+    /// that process dies, another process builds the header.
     pub(crate) fn build_once(&self, size: usize) -> Result<(), RegionError> {
         if !self.is_unbuilt(size)? {
             return Ok(());
@@ -167,8 +169,8 @@ impl Header {
             })?
     }
 
-    /// Returns whether these pages are zero, or contain a header that a process began to build. If
-    /// they contain anything else, the memory must not be changed.
+    /// Returns whether the header's pages are zero or contain a header that a process began to
+    /// build. If the pages contain anything else, the memory must not be changed.
     pub(crate) fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let is_or_zero =
@@ -211,7 +213,8 @@ impl Header {
         Ok(())
     }
 
-    /// Returns whether a process began to build this unbuilt header. Otherwise the memory is zero.
+    /// Returns whether a process began to build this unbuilt header. If no process did, the memory
+    /// is zero.
     pub(crate) fn is_begun(&self, size: usize) -> bool {
         self.size.load(Relaxed) == size as u64
     }
@@ -239,7 +242,7 @@ impl Header {
     }
 
     /// Returns the layout of the object with this index, as its creator recorded it. A peer may
-    /// have written any text there.
+    /// have changed this text.
     pub(crate) fn read_layout(&self, index: usize) -> String {
         let layout = self.layouts.get(index);
         layout.map_or_else(String::new, |text| {
@@ -254,7 +257,7 @@ impl LayoutText {
     }
 }
 
-/// Returns the layout text as a region records it, cut at the maximum length.
+/// Returns the text of a layout as a region records it. Longer texts are cut at the maximum length.
 pub(crate) fn recorded_layout(layout: &str) -> String {
     text::decode(&text::encode::<LAYOUT>(layout)).into_owned()
 }

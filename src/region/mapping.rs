@@ -1,11 +1,11 @@
 //! Mapped files, in huge pages on request.
 //!
-//! A huge page needs only one page table entry for 2 MiB. Its memory and its address must be
-//! aligned to 2 MiB. The kernel aligns shared memory to small pages only, so this module reserves a
-//! range of addresses and maps the memory over its aligned part. `MADV_COLLAPSE` (Linux 6.1) then
-//! replaces small pages with huge ones. This call does not depend on the setting `shmem_enabled` of
-//! transparent huge pages, which applies only to huge pages that the kernel creates by itself.
-//! Other processes map the same huge pages.
+//! A huge page is a page of 2 MiB that needs only one page table entry. The memory and the address
+//! of a huge page must be aligned to 2 MiB. The kernel aligns shared memory to small pages only, so
+//! this module reserves a range of addresses and maps the memory over its aligned part.
+//! `MADV_COLLAPSE` (Linux 6.1) then replaces small pages with huge ones. `MADV_COLLAPSE` works
+//! whatever the kernel setting `shmem_enabled` is. That setting applies only to huge pages that the
+//! kernel creates by itself. Other processes map the same huge pages.
 
 use super::RegionError;
 use memmap2::{MmapOptions, MmapRaw};
@@ -50,17 +50,18 @@ impl Mapping {
         }
     }
 
-    /// Replaces small pages with huge ones where the kernel can. It is not an error if the kernel
-    /// replaces none. [`huge_bytes`] returns how many bytes are in huge pages.
+    /// Replaces small pages with huge pages where the kernel can. If the kernel replaces no page,
+    /// this function reports no error. [`huge_bytes`] returns how many bytes are in huge pages.
     pub(crate) fn collapse(&self) {
         let length = self.size() / HUGE_PAGE * HUGE_PAGE;
-        // SAFETY: the range is inside the mapping, and its contents do not change.
+        // SAFETY: the range is inside the mapping, and the call does not change the contents of the
+        // memory.
         unsafe { libc::madvise(self.start().cast(), length, libc::MADV_COLLAPSE) };
     }
 }
 
-/// A range of addresses. Memory is mapped over the part of the range that starts at a multiple of
-/// the huge page size.
+/// A reserved range of addresses. The memory is mapped over a part of the range that starts at a
+/// multiple of the huge page size.
 #[derive(Debug)]
 pub(crate) struct Aligned {
     range: NonNull<c_void>,
@@ -104,8 +105,8 @@ impl Aligned {
 
 impl Drop for Aligned {
     fn drop(&mut self) {
-        // SAFETY: `self` owns the range and the memory mapped over it. The owner of `self` no
-        // longer uses them.
+        // SAFETY: `self` owns the address range and the memory that is mapped over the range. The
+        // owner of `self` no longer uses this memory.
         let unmapped = unsafe { munmap(self.range, self.range_size) };
         debug_assert_eq!(unmapped, Ok(()));
     }

@@ -12,7 +12,7 @@
 //! | `options` | [`RegionOptions`]: creating and attaching to named regions |
 //! | `claims` | the objects that this process uses |
 //! | `attached` | an object together with its region |
-//! | `peek` | each kind of memory, read without mapping it for writing |
+//! | `peek` | read-only access to each kind of memory |
 
 #[cfg(not(loom))]
 mod attached;

@@ -37,8 +37,8 @@ pub(crate) enum Location {
 pub enum InvalidRegionName {
     /// The name is empty.
     Empty,
-    /// The name has more than 255 bytes, the maximum length of a file name. The field is the length
-    /// of the name.
+    /// The name has more than 255 bytes, the maximum length of a file name. The field is the name's
+    /// length in bytes.
     TooLong(usize),
     /// The name contains a slash or a zero byte, or is `.` or `..`.
     Character(String),
@@ -87,8 +87,8 @@ const MAX: usize = 255;
 const SHM: &str = "/dev/shm";
 
 impl RegionName {
-    /// Names POSIX shared memory. The name has no slash here, although `shm_open(3)` uses the form
-    /// `/name`.
+    /// Creates the name of POSIX shared memory. Pass the name without a slash, although
+    /// `shm_open(3)` uses the form `/name`.
     ///
     /// # Errors
     /// Fails if the name is empty, longer than 255 bytes, `.` or `..`, or if it contains a slash or
@@ -106,19 +106,20 @@ impl RegionName {
         Ok(Self(Location::Posix(Path::new(SHM).join(name))))
     }
 
-    /// Names a file.
+    /// Creates the name of a region in a file.
     ///
     /// The file system must support unnamed files (`O_TMPFILE`) and reserving blocks (`fallocate`),
-    /// as ext4, XFS, Btrfs and tmpfs do. The file persists, but attaching to it fails after a
-    /// reboot of the machine.
+    /// as ext4, XFS, Btrfs and tmpfs do. The file survives a reboot of the machine, but attaching
+    /// to the file then fails.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        // An absolute path stays valid when the working directory changes. An empty path is kept
-        // and fails when the region is created or opened.
+        // The path is made absolute, so that it stays valid when the working directory changes. An
+        // empty path stays empty. Creating or opening a region with an empty path fails.
         Self(Location::File(std::path::absolute(&path).unwrap_or(path)))
     }
 
-    /// Names System V shared memory by its key, for example a key that [`ftok`] returned.
+    /// Creates the name of System V shared memory from a key, for example a key that [`ftok`]
+    /// returned.
     ///
     /// # Errors
     /// Fails if the key is 0, which is `IPC_PRIVATE`.
@@ -129,8 +130,8 @@ impl RegionName {
         }
     }
 
-    /// Appends a number to the name, as in `orders.7`. Use the result for a region that belongs to
-    /// the region with this name.
+    /// Appends a number to this region's name, as in `orders.7`. Use the new name for a region that
+    /// belongs to this one.
     ///
     /// # Errors
     /// Fails if the result is too long, or if this name is a System V key.
@@ -144,7 +145,8 @@ impl RegionName {
     }
 
     /// Finds the files whose names consist of this name and two numbers, as in `orders.5.7`.
-    /// Returns each with its first number. The files may belong to other programs.
+    /// Returns each file name with the first of its numbers. The files may belong to other
+    /// programs.
     pub(crate) fn numbered_twice(&self) -> Result<Vec<(u64, Self)>, RegionError> {
         let path = self.path()?;
         let entries = match std::fs::read_dir(path.parent().unwrap_or(path)) {
@@ -175,8 +177,8 @@ impl RegionName {
 
     /// Removes the region with this name.
     ///
-    /// Processes that have the region mapped keep it. If several processes remove the same System V
-    /// memory at the same time, more than one of them may succeed.
+    /// Processes that have the region mapped keep the memory. If several processes remove the same
+    /// System V memory at the same time, more than one of them may succeed.
     ///
     /// # Errors
     /// Fails if the region does not exist, if the memory is not a region, or if this process lacks
@@ -185,7 +187,7 @@ impl RegionName {
         source::remove(self)
     }
 
-    /// Returns the path of the file.
+    /// Returns the path of the region's file, or an error for a System V key.
     pub(crate) fn path(&self) -> Result<&Path, RegionError> {
         match &self.0 {
             Location::Posix(path) | Location::File(path) => Ok(path),
@@ -193,7 +195,7 @@ impl RegionName {
         }
     }
 
-    /// Returns the name of a file in the same directory.
+    /// Returns the region name of another file in the directory of this region's file.
     fn sibling(&self, name: OsString) -> Result<Self, RegionError> {
         let path = self.path()?.with_file_name(name);
         Ok(Self(match &self.0 {
@@ -203,7 +205,7 @@ impl RegionName {
     }
 }
 
-/// Parses a number in the form that `numbered` writes.
+/// Parses a number that `numbered` has appended to a region name.
 fn number(digits: &str) -> Option<u64> {
     let number: u64 = digits.parse().ok()?;
     (number.to_string() == digits).then_some(number)
@@ -222,7 +224,8 @@ impl fmt::Display for RegionName {
     }
 }
 
-/// Parses the form that [`Display`](fmt::Display) writes: `posix:NAME`, `file:PATH` or `sysv:KEY`.
+/// Parses a region name that [`Display`](fmt::Display) has written: `posix:NAME`, `file:PATH` or
+/// `sysv:KEY`.
 ///
 /// A text without a prefix is the path of a file if it contains a slash, and otherwise a POSIX
 /// name.

@@ -31,8 +31,8 @@ pub struct RegionOptions {
 }
 
 impl RegionOptions {
-    /// Creates options for a region with `size` bytes for objects. The mode is 0600, and the name
-    /// stays when the region is dropped.
+    /// Creates options for a region with `size` bytes for objects. By default, the region's mode is
+    /// 0600, and its name stays when the `Region` is dropped.
     pub fn new(size: usize) -> Self {
         Self {
             size,
@@ -42,7 +42,8 @@ impl RegionOptions {
         }
     }
 
-    /// Sets the permissions, regardless of the umask. Users need both read and write permission.
+    /// Sets the region's permissions, regardless of the umask. A user of the region needs both read
+    /// and write permission.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
@@ -60,8 +61,8 @@ impl RegionOptions {
         }
     }
 
-    /// Sets whether a new region uses huge pages. A part of the region is in huge pages if it fills
-    /// whole ones and the kernel can provide them: see [`Region::huge_page_bytes`].
+    /// Sets whether a new region uses huge pages. Only the parts of the region that fill whole huge
+    /// pages use them, and only if the kernel can provide them: see [`Region::huge_page_bytes`].
     ///
     /// Huge pages reduce the TLB misses of a large buffer. This option needs Linux 6.1, and has no
     /// effect on System V memory.
@@ -79,8 +80,9 @@ impl RegionOptions {
         })
     }
 
-    /// Like `make`, but fails if the machine has less memory than the region needs. This check is
-    /// not needed for a file system on a disk, which checks its own free space.
+    /// Creates the region's memory, but fails if the machine has less memory than the region needs.
+    /// This check is not needed for a file on a disk, because the file system checks its own free
+    /// space.
     fn make_named(&self, name: &RegionName) -> Result<Make, RegionError> {
         let make = self.make()?;
         if !matches!(name.0, Location::File(_)) {
@@ -89,8 +91,8 @@ impl RegionOptions {
         Ok(make)
     }
 
-    /// Creates a region without a name, like [`Region::memfd`], in huge pages if that option is
-    /// set.
+    /// Creates a region without a name, like [`Region::memfd`]. The region is in huge pages if that
+    /// option is set.
     ///
     /// # Errors
     /// Returns the same errors as [`Region::memfd`].
@@ -133,7 +135,8 @@ impl RegionOptions {
     /// # Errors
     /// Returns the same errors as [`create`](Self::create) and [`attach`](Self::attach).
     pub fn create_or_attach(&self, name: &RegionName) -> Result<Region, RegionError> {
-        /// The maximum number of attempts, each of which may fail because of a concurrent removal.
+        /// The maximum number of attempts. An attempt fails if another process removes the region
+        /// at the same time.
         const ATTEMPTS: usize = 100;
         for _ in 0..ATTEMPTS {
             let memory = match Memory::attach(name) {
@@ -146,7 +149,7 @@ impl RegionOptions {
                 found => found?,
             };
             if name.is_sysv() {
-                // The creator may have died before it built the header.
+                // The segment's creator may have died before it built the header.
                 memory.build_once()?;
                 memory.header().check(memory.size())?;
             }
@@ -156,8 +159,8 @@ impl RegionOptions {
     }
 
     /// Creates a region in a file that gets its name after `fill` has run. A process that finds the
-    /// region finds all its objects. A creator that dies before the file has its name leaves
-    /// nothing behind.
+    /// region finds all its objects. If the creator dies before the file has its name, no file
+    /// remains.
     pub(crate) fn create_filled(
         &self,
         name: &RegionName,

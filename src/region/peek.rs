@@ -1,8 +1,9 @@
 //! Read-only access to the memory of a region.
 //!
-//! A file or a memfd is read with `pread(2)` and not mapped. Truncating it then causes no `SIGBUS`,
-//! and the reader does not count as a process that has the region attached. System V memory has to
-//! be mapped, with `SHM_RDONLY`, but it cannot be truncated.
+//! A file or a memfd is read with `pread(2)` and is not mapped. If a peer truncates the file, the
+//! reader gets no `SIGBUS`. The reader does not count as a process that has the region attached.
+//! System V memory can only be read through a mapping, which uses the flag `SHM_RDONLY`. System V
+//! memory cannot be truncated, so reading this mapping causes no `SIGBUS`.
 
 use super::RegionError;
 use super::header::SIZE;
@@ -26,7 +27,7 @@ pub(crate) enum Peek {
 }
 
 impl Peek {
-    /// Opens the memory with this name.
+    /// Opens the memory of the region with this name for reading.
     pub(crate) fn named(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(path) | Location::File(path) => {
@@ -36,19 +37,19 @@ impl Peek {
         }
     }
 
-    /// Opens the file at this path. Symbolic links are followed.
+    /// Opens the file at this path for reading, and follows symbolic links.
     pub(crate) fn followed(path: &Path) -> Result<Self, RegionError> {
         let name = RegionName::file(path);
         open_regular(&name, path, OFlag::empty(), OFlag::O_RDONLY).map(Self::File)
     }
 
-    /// Maps the segment with this id, which may have no key.
+    /// Maps the System V segment with this id. The segment may have no key.
     pub(crate) fn segment(id: i32) -> Result<Self, RegionError> {
         let name = RegionName(Location::SysV(libc::IPC_PRIVATE));
         Segment::attach(&name, id, libc::SHM_RDONLY).map(Self::SysV)
     }
 
-    /// Returns the current size in bytes.
+    /// Returns the current size of the memory in bytes.
     pub(crate) fn size(&self) -> Result<usize, RegionError> {
         match self {
             Self::File(file) => {
@@ -59,8 +60,8 @@ impl Peek {
         }
     }
 
-    /// Returns whether another process, in any pid namespace, has the file open or mapped. Returns
-    /// `None` for System V memory and for files of other users.
+    /// Returns whether another process has the file open or mapped. The answer includes processes
+    /// in other pid namespaces. Returns `None` for System V memory and for files of other users.
     ///
     /// The kernel grants a lease for writing only if no other process has the file open
     /// (`fcntl(2)`). The lease is released immediately.
@@ -85,7 +86,8 @@ impl Peek {
         }
     }
 
-    /// Returns the words of the header. Missing bytes are zero.
+    /// Returns the words of the region's header. If the memory ends within the header, the missing
+    /// bytes are zero.
     pub(crate) fn header_words(&self) -> [u64; SIZE / 8] {
         let mut words = [0; SIZE / 8];
         match self {
@@ -99,7 +101,7 @@ impl Peek {
         words
     }
 
-    /// Reads `COUNT` bytes, or returns `None` if the memory ends before the last of them.
+    /// Reads `COUNT` bytes, or returns `None` if the memory is too short.
     fn bytes<const COUNT: usize>(&self, offset: u64) -> Option<[u8; COUNT]> {
         let mut bytes = [0; COUNT];
         match self {
@@ -128,8 +130,8 @@ impl MemoryReader for Peek {
 }
 
 impl Segment {
-    /// Returns the address of `bytes` bytes, or `None` if they are not inside the mapping or not
-    /// aligned to their size.
+    /// Returns the address of `bytes` bytes in the mapping. Returns `None` if the bytes are not
+    /// inside the mapping or not aligned to their size.
     fn address(&self, offset: u64, bytes: usize) -> Option<*const u8> {
         let offset = usize::try_from(offset).ok()?;
         let is_inside = offset.checked_add(bytes)? <= self.size();
@@ -147,8 +149,8 @@ impl Segment {
 
     fn read_u64(&self, offset: u64) -> Option<u64> {
         let word = self.address(offset, 8)?.cast::<AtomicU64>();
-        // Acquire pairs with the Release in `Mark::set`, because the header's mark is the first
-        // word that is read. SAFETY: the reason is the same as in `read_u32`.
+        // Acquire pairs with the Release in `Mark::set`: the header's mark is read first, so all
+        // later reads see the built header. SAFETY: the reason is the same as in `read_u32`.
         Some(unsafe { &*word }.load(Acquire))
     }
 }
@@ -157,7 +159,8 @@ impl Segment {
 /// the crate libc does not.
 const F_SETSIG: libc::c_int = 10;
 
-/// Returns the words of a file's header. Missing bytes are zero.
+/// Returns the words of a file's header. If the file ends within the header, the missing bytes are
+/// zero.
 pub(crate) fn header_words(file: &File) -> [u64; SIZE / 8] {
     let mut bytes = [0; SIZE];
     let mut filled = 0;

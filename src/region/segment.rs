@@ -41,11 +41,11 @@ impl Segment {
         Self::attach(name, id.map_err(name.error_of("shmget"))?, flags)
     }
 
-    /// Maps the segment with this id, which may have no key.
+    /// Maps the System V segment with this id. The segment may have no key.
     pub(crate) fn attach(name: &RegionName, id: i32, flags: i32) -> Result<Self, RegionError> {
-        // SAFETY: all fields are numbers, for which zero is valid.
+        // SAFETY: all fields of the structure are numbers, and zero is a valid number.
         let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
-        // SAFETY: the kernel writes only the structure.
+        // SAFETY: the kernel writes only into the structure that the pointer refers to.
         let result = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
         Errno::result(result).map_err(error_of_id(name, "shmctl(IPC_STAT)"))?;
         // SAFETY: the kernel chooses unused addresses.
@@ -60,9 +60,9 @@ impl Segment {
         })
     }
 
-    /// Removes the key. Processes that have the segment mapped keep the memory.
+    /// Removes the segment's key. Processes that have the segment mapped keep the memory.
     pub(crate) fn remove(name: &RegionName, id: i32) -> Result<(), RegionError> {
-        // SAFETY: the command ignores the pointer.
+        // SAFETY: the command `IPC_RMID` ignores the pointer argument.
         let removed = unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) };
         Errno::result(removed)
             .map(drop)

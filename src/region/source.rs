@@ -2,9 +2,10 @@
 //!
 //! A region in a file is created without a name. After its header is built, the file is linked to
 //! its name in one step, which fails if the name exists. So exactly one of several creators
-//! succeeds, no process finds an incomplete region, and a creator that dies leaves nothing behind.
-//! System V memory is visible to other processes as soon as it is created. All its bytes are zero
-//! then. Its header is built under a robust lock inside the header, for which zero means free.
+//! succeeds, and no process finds an incomplete region. A creator that dies before this step leaves
+//! no file behind. System V memory is visible to other processes as soon as it is created, when all
+//! its bytes are zero. Its header is built under a robust lock inside the header. A robust lock
+//! whose bytes are all zero is free.
 
 use super::RegionError;
 use super::header::{self, Header, HeaderCopy};
@@ -25,15 +26,15 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Memory that stays mapped while this value exists.
+/// The memory of a region, which stays mapped while this value exists.
 #[derive(Debug)]
 pub(crate) enum Memory {
-    /// A mapped file or memfd, and its descriptor.
+    /// A mapped file or a mapped memfd, together with its descriptor.
     Mapped(Mapping, OwnedFd),
     SysV(Segment),
 }
 
-/// The options for creating memory.
+/// The options for creating the memory of a region.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Make {
     /// The size in bytes, including the header.
@@ -42,7 +43,7 @@ pub(crate) struct Make {
     pub(crate) huge_pages: bool,
 }
 
-/// The seals that prevent changes of the size and of the seals.
+/// The memfd seals that prevent changes of the memfd's size and of its seals.
 const SIZE_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_GROW)
     .union(SealFlag::F_SEAL_SEAL);
@@ -139,7 +140,8 @@ impl Memory {
     }
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
-        // If the header cannot be built, fail before other processes can see the segment.
+        // A header needs `/proc`. If the header cannot be built, this function fails before it
+        // creates a segment that other processes can see.
         header::can_be_built()?;
         let id = Segment::create(key, make.size, make.mode).map_err(|errno| match errno {
             Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.size),
@@ -154,12 +156,13 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Builds the header of System V memory that has no header. Memory that is not zero belongs to
-    /// another program, so this function does not change it.
+    /// Builds the header of System V memory that has no header. If the memory is not zero, the
+    /// memory belongs to another program, and this function does not change it.
     pub(crate) fn build_once(&self) -> Result<(), RegionError> {
         match self.is_zero_behind_header() {
             true => self.header().build_once(self.size()),
-            // The caller then checks the header, and this check reports the cause.
+            // The caller checks the header after this function returns. That check reports the
+            // cause.
             false => Ok(()),
         }
     }
@@ -179,8 +182,8 @@ impl Memory {
             })
     }
 
-    /// Maps the memory with this name. A file is checked to have a valid header. System V memory
-    /// may not have a header yet.
+    /// Maps the memory of the region with this name. For a file, this function checks that the
+    /// header is valid. System V memory may not have a header yet.
     pub(crate) fn attach(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(path) | Location::File(path) => {
@@ -209,8 +212,8 @@ impl Memory {
         Ok(Self::Mapped(Mapping::new(&file, size)?, file.into()))
     }
 
-    /// Removes the name if it still refers to this memory. The kernel cannot check and remove a
-    /// name in one step. Processes that have the memory mapped keep it.
+    /// Removes the region's name if the name still refers to this memory. The kernel cannot check
+    /// and remove a name in one step. Processes that have the memory mapped keep it.
     pub(crate) fn remove(&self, name: &RegionName) -> Result<(), RegionError> {
         match (self, &name.0) {
             (Self::Mapped(_, descriptor), Location::Posix(path) | Location::File(path)) => {
@@ -233,8 +236,8 @@ pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
             | RegionError::EarlierBoot
             | RegionError::WrongSize { .. },
         ) => {}
-        // The creator died before it finished the header. If no header was begun, the memory may
-        // belong to another program.
+        // The creator died before it finished the header. If the creator did not begin the header,
+        // the memory may belong to another program.
         Err(RegionError::NotARegion { found: 0, .. })
             if name.is_sysv()
                 && copied.header().is_begun(size)
@@ -250,8 +253,8 @@ pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
     }
 }
 
-/// Removes the name if it still refers to this file. The kernel cannot check and remove a name in
-/// one step.
+/// Removes the region's name if the name still refers to this file. The kernel cannot check and
+/// remove a name in one step.
 pub(crate) fn unlink_if(
     name: &RegionName,
     path: &Path,
@@ -270,8 +273,8 @@ pub(crate) fn is_named(path: &Path, file: impl AsFd) -> Result<bool, RegionError
     Ok(named.is_ok_and(|named| (named.st_dev, named.st_ino) == (file.st_dev, file.st_ino)))
 }
 
-/// Sets the length of the file and reserves every page, so that a full disk is an error now and not
-/// a signal later.
+/// Sets the length of the file and reserves every page. So a full disk causes an error in this
+/// function, not a signal when a page is first used.
 fn reserve(descriptor: &OwnedFd, size: usize) -> Result<(), RegionError> {
     let length = i64::try_from(size).map_err(|_| RegionError::Size(size))?;
     ftruncate(descriptor, length).map_err(RegionError::system("ftruncate"))?;

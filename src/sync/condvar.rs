@@ -17,10 +17,10 @@ const ALL: u32 = u32::MAX;
 
 /// A condition variable of four bytes for threads and processes.
 ///
-/// Use it to wait until the data under a lock satisfies a condition. It works with every
-/// [`RawLock`] of the crate: the methods of [`RawCondvar`] take a [`LockGuard`], `wait` and its
-/// variants take the guard of a `Mutex<T>`, and [`wait_robust`](Self::wait_robust) takes the guard
-/// of a [`RobustMutex`](super::RobustMutex). Zeroed memory is a valid condition variable.
+/// Use it to wait until the data under a lock satisfies a condition. The condition variable works
+/// with every [`RawLock`] of the crate: the methods of [`RawCondvar`] take a [`LockGuard`], `wait`
+/// and its variants take the guard of a `Mutex<T>`, and [`wait_robust`](Self::wait_robust) takes
+/// the guard of a [`RobustMutex`](super::RobustMutex). Zeroed memory is a valid condition variable.
 ///
 /// A wait can return spuriously, so check the condition again, or use `wait_while`. All threads
 /// that wait at the same time should use the same lock.
@@ -34,15 +34,13 @@ const ALL: u32 = u32::MAX;
 /// different conditions need `notify_all`.
 ///
 /// # Process death
-/// A waiter that dies while it sleeps delays no other waiter. A waiter can die after it was woken,
-/// which loses the notification, and a notifier can die between the change and the notification. In
-/// both cases, the other waiters recheck within the
-/// [`recheck_interval`](crate::sync::recheck_interval), and see a spurious return.
+/// A waiter that dies while it sleeps delays no other waiter. A notification is lost if a waiter
+/// dies after it was woken, or if a notifier dies before it has notified. In both cases, the other
+/// waiters return spuriously within the [`recheck_interval`](crate::sync::recheck_interval).
 ///
 /// # How it works
-/// The algorithm is a sequence-number condition variable. Two bits save work: `WAITERS` saves the
-/// notifier a write while there are no waiters, and `SLEEPERS` saves a system call while there are
-/// no sleepers.
+/// The algorithm is a sequence-number condition variable. Two bits save work. If `WAITERS` is
+/// clear, a notifier does not write. If `SLEEPERS` is clear, a notifier makes no system call.
 ///
 /// | bits | meaning |
 /// | --- | --- |
@@ -50,19 +48,20 @@ const ALL: u32 = u32::MAX;
 /// | 1 | `WAITERS`: there may be waiters, asleep or not, since the last notification |
 /// | 2 to 31 | the number of notifications, wrapping |
 ///
-/// A waiter sets `WAITERS` and reads the number while it holds the lock. A later notification sees
-/// the bit, because the lock orders the two accesses, and changes the number. A waiter that is not
-/// asleep yet sees the change. If the waiter is about to sleep, the kernel compares the word and
-/// does not let the waiter sleep. A waiter sets `SLEEPERS` in a step that fails if the number has
-/// changed, so a notification that comes later wakes it.
+/// A waiter sets `WAITERS` and reads the number while it holds the lock. A later notifier sees the
+/// bit, because the lock orders the two accesses, and changes the number. A waiter that is not
+/// asleep yet sees that the number has changed. If the waiter is about to sleep, the kernel
+/// compares the word and does not let the waiter sleep. A waiter sets `SLEEPERS` in a step that
+/// fails if the number has changed. So a notifier that comes after this step sees `SLEEPERS` and
+/// wakes the waiter.
 ///
-/// `WAITERS` is cleared whenever the number changes: from then on, only sleepers wait for the old
-/// number, and `SLEEPERS` is set for them. `SLEEPERS` is cleared in two cases. In the first case, a
-/// step that changes the number clears the bit, and a wake of all sleepers follows. In the second
-/// case, a wake has found no sleeper and there is no new waiter, which `WAITERS` would show. A
-/// waiter whose timeout expires consumes no notification, because the kernel then wakes another
-/// waiter. After 2^30 notifications between two steps of one waiter, the number repeats and that
-/// waiter keeps sleeping until it rechecks.
+/// A notifier that changes the number also clears `WAITERS`. Afterwards, the only threads that
+/// still wait are asleep, and `SLEEPERS` is set for them. `SLEEPERS` is cleared in two cases. In
+/// the first case, a notifier of all waiters clears the bit and then wakes all sleepers. In the
+/// second case, a notifier tried to wake a sleeper and found none, and `WAITERS` shows that there
+/// is no new waiter. If the timeout of a waiter expires, the kernel removes the waiter from the
+/// sleepers, so the waiter consumes no wake-up. After 2^30 notifications between two steps of one
+/// waiter, the number repeats and that waiter keeps sleeping until it rechecks.
 ///
 /// # Ordering
 /// All accesses are Relaxed. The lock orders the waiter's and the notifier's accesses to the
@@ -130,7 +129,8 @@ impl Condvar {
     /// Wakes one waiter, if there is one. Makes no system call if there are no sleepers.
     #[inline]
     pub fn notify_one(&self) {
-        // A load suffices, because the lock orders this load after the waiter's write.
+        // A load is enough here, because the lock orders this load after a waiter's write of
+        // `WAITERS`.
         let word = load_latest(&self.word);
         if has_waiters(word) {
             self.notify_one_waiter(word);
@@ -149,8 +149,8 @@ impl Condvar {
     /// Unlocks a [`RobustMutex`](super::RobustMutex), waits for a notification, and locks again.
     ///
     /// The second value is false if the timeout expired, and true after a notification or a
-    /// spurious return. In both cases the method locks again. It tries to lock without a limit if
-    /// the timeout is infinite, and otherwise for at least one
+    /// spurious return. In both cases the method locks again. If the timeout is infinite, the
+    /// method waits for the lock without a limit. Otherwise, it waits for at least one
     /// [`recheck_interval`](crate::sync::recheck_interval).
     ///
     /// # Errors
@@ -199,7 +199,8 @@ impl Condvar {
         let is_notified = self.unlock_and_wait(|| drop(guard), timeout);
         let locked = mutex.lock_with_policy(timeout.for_internal_lock(), policy);
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
-            // This thread did not get the lock, so another waiter can use the notification.
+            // This thread did not get the lock and cannot use its notification, so it passes the
+            // notification to another waiter.
             self.notify_one();
         }
         (locked, is_notified)
@@ -227,7 +228,7 @@ impl Condvar {
         }
     }
 
-    /// Replaces the word, and returns the value before the change.
+    /// Replaces the word with `after(word)`, and returns the old value.
     fn update(&self, hint: u32, after: impl Fn(u32) -> u32) -> u32 {
         let mut before = hint;
         while let Err(found) = self
@@ -271,7 +272,8 @@ impl Condvar {
 
     /// Clears `SLEEPERS` after a wake found no sleeper.
     ///
-    /// Does nothing if the word has changed: there may be a new sleeper.
+    /// If the word has changed since the wake, the method does nothing, because there may be a new
+    /// sleeper.
     #[cold]
     fn clear_sleepers(&self, word: u32) {
         let _ = self

@@ -52,7 +52,7 @@ pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 unsafe impl lock_api::RawMutex for RawMutex {
     const INIT: Self = Self::new();
 
-    /// A guard stays on the thread that locked, as with parking_lot and std.
+    /// A guard cannot move to another thread, as in parking_lot and std.
     type GuardMarker = lock_api::GuardNoSend;
 
     #[inline]
@@ -94,8 +94,8 @@ unsafe impl lock_api::RawMutexTimed for RawMutex {
 /// A mutex in shared memory, with data that is valid for every bit pattern.
 ///
 /// # Safety
-/// lock_api does not specify the order of the lock and the data in memory. So the processes must
-/// run code of one build of this crate and of lock_api, as two runs of one program do.
+/// lock_api does not specify the order of the lock and the data in memory. So all processes must
+/// use the same build of this crate and of lock_api, for example by running the same program.
 // SAFETY: `RawMutex` is `ShmSafe`, the data is `Pod`, and guards change the data only under the
 // lock.
 unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
@@ -128,9 +128,9 @@ impl WaitTimeoutResult {
 
 /// Methods for the guard of a [`Mutex`], or of any `lock_api` mutex over a lock of this crate.
 ///
-/// Each method unlocks while it waits, and has locked again when it returns.
+/// Each method unlocks the mutex during the wait, and locks the mutex again before it returns.
 impl Condvar {
-    /// Waits for a notification. Can return spuriously.
+    /// Waits for a notification. The wait can return spuriously.
     pub fn wait<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -149,7 +149,7 @@ impl Condvar {
         }
     }
 
-    /// Waits for a notification for at most `timeout`. Can return spuriously.
+    /// Waits for a notification for at most `timeout`. The wait can return spuriously.
     pub fn wait_timeout<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -158,7 +158,7 @@ impl Condvar {
         self.wait_guard(guard, Timeout::after(timeout))
     }
 
-    /// Waits for a notification until `instant`. Can return spuriously.
+    /// Waits for a notification until `instant`. The wait can return spuriously.
     pub fn wait_until<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -193,7 +193,7 @@ impl Condvar {
         // SAFETY: `guard` holds the lock before and after the wait, and `&mut` excludes other uses
         // of `guard` during the wait.
         let lock = unsafe { lock_api::MutexGuard::mutex(guard).raw() };
-        // SAFETY: `guard` holds the lock. Only `guard` unlocks it, because `adopted` is never
+        // SAFETY: `guard` holds the lock. Only `guard` unlocks the lock, because `adopted` is never
         // dropped.
         let mut adopted = core::mem::ManuallyDrop::new(unsafe { LockGuard::adopt(lock) });
         WaitTimeoutResult {
@@ -206,7 +206,8 @@ impl Condvar {
 mod tests {
     use super::*;
 
-    /// The inspector relies on this order. The data may be unsized, so the data comes last.
+    /// The inspector relies on the order that this test checks: the lock comes first. The data
+    /// comes last, because the data may be unsized.
     #[test]
     fn lock_comes_before_the_data() {
         let (small, large) = (Mutex::new(0_u8), Mutex::new(0_u128));

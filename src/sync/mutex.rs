@@ -13,8 +13,8 @@ const CONTENDED: u32 = 2;
 
 /// A lock of four bytes for threads and processes, without data.
 ///
-/// Use `Mutex<T>`, which is `lock_api`'s mutex over this lock, unless the data lies elsewhere.
-/// Zeroed memory is a free lock.
+/// Use `Mutex<T>`, which is `lock_api`'s mutex over this lock, unless the data must be outside the
+/// lock. Zeroed memory is a free lock.
 ///
 /// # Errors
 /// There are no errors. [`try_lock`](Self::try_lock) and timed attempts return `None` or false if
@@ -24,10 +24,10 @@ const CONTENDED: u32 = 2;
 /// The lock is not fair: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Process death
-/// If the holder dies, the lock stays locked forever. A [`RobustMutex`](super::RobustMutex) does
-/// not stay locked. A waiter that dies delays other waiters by at most the
-/// [`recheck_interval`](crate::sync::recheck_interval), and only if the dead waiter had just been
-/// woken.
+/// If the holder dies, the lock stays locked forever. If the holder of a
+/// [`RobustMutex`](super::RobustMutex) dies, the next `lock` reports the death. A waiter that dies
+/// delays other waiters by at most the [`recheck_interval`](crate::sync::recheck_interval), and
+/// only if the dead waiter had just been woken.
 ///
 /// # How it works
 /// | state | meaning | unlocking |
@@ -36,20 +36,21 @@ const CONTENDED: u32 = 2;
 /// | `LOCKED` | held, no sleepers | makes no system call |
 /// | `CONTENDED` | held, there may be sleepers | wakes one sleeper |
 ///
-/// A thread writes `CONTENDED` before it sleeps, and the kernel refuses to put it to sleep if that
-/// value was overwritten. So an unlock that replaces `LOCKED` leaves no sleeper behind. A thread
-/// that has slept acquires the lock as `CONTENDED`, because it cannot know whether other threads
-/// sleep: a superfluous wake-up costs a system call, but a missing wake-up causes a hang.
+/// A thread writes `CONTENDED` before it sleeps, and the kernel does not put the thread to sleep if
+/// the word is no longer `CONTENDED`. So when an unlock replaces `LOCKED`, there is no sleeper to
+/// wake. A thread that has slept acquires the lock as `CONTENDED`, because it cannot know whether
+/// other threads sleep: a superfluous wake-up costs a system call, but a missing wake-up causes a
+/// hang.
 ///
-/// Before it sleeps, a waiter spins if spinning has paid off before. The loads of a spin only tell
-/// when an exchange may succeed. A thread that was woken and spins again writes nothing while it
-/// spins, so it overwrites no `CONTENDED` and the holder can unlock without a system call. The
-/// spinning thread then acquires the lock as `CONTENDED`.
+/// Before it sleeps, a waiter spins if spinning has paid off before. The loads of a spin only show
+/// when an exchange may succeed. A woken thread may spin again. During that spin, the thread does
+/// not write `CONTENDED`, so the holder can unlock without a system call. The spinning thread then
+/// acquires the lock as `CONTENDED`.
 ///
 /// # Ordering
-/// Locking is an Acquire that pairs with the Release of the last unlock. Every other access is also
-/// part of a read-modify-write. A plain load before an exchange would show nothing that a failing
-/// exchange does not show, and loom would miss executions that involve such a load.
+/// Locking is an Acquire that pairs with the Release of the last unlock. Every access that decides
+/// something is part of a read-modify-write. A plain load before an exchange would show nothing
+/// that a failing exchange does not show, and loom would miss executions that involve such a load.
 ///
 /// # Sources
 /// "Mutex, take 3" of Ulrich Drepper, *Futexes Are Tricky* (2011), as in musl, glibc and Rust's
@@ -80,8 +81,8 @@ pub struct RawMutex {
     state: AtomicU32,
 }
 
-// SAFETY: the type is one atomic word without a pointer. A word that is not a valid state comes
-// from a faulty peer and counts as held.
+// SAFETY: the type is one atomic word without a pointer. If the word is not a valid state, a faulty
+// process wrote the word, and the lock is treated as held.
 unsafe impl ShmSafe for RawMutex {
     fn initial() -> Self {
         Self::new()
@@ -195,8 +196,8 @@ impl Default for RawMutex {
 }
 
 // SAFETY: one step of one thread takes the word from UNLOCKED to another value, and that thread
-// then holds the lock. Only `unlock` writes UNLOCKED. Release and Acquire order one holder before
-// the next. `models/mutex.rs` checks both.
+// then holds the lock. Only `unlock` writes UNLOCKED. Release and Acquire order each holder's
+// accesses before those of the next holder. `models/mutex.rs` checks both.
 unsafe impl RawLock for RawMutex {
     #[inline]
     fn raw_lock_with(&self, timeout: Timeout) -> bool {

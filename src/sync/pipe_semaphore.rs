@@ -21,12 +21,13 @@ use crate::platform::{PipeStop, Wake};
 /// The permits of a process that dies are lost, like the tokens of a killed `make`.
 ///
 /// # How it works
-/// To acquire is to read one byte from the pipe, and to release is to write one. The kernel
-/// delivers each byte to one reader. The processes share nothing but the two descriptors.
+/// A thread acquires a permit by reading one byte from the pipe, and releases a permit by writing
+/// one byte. The kernel delivers each byte to one reader. The processes share nothing but the two
+/// descriptors.
 ///
 /// # Ordering
-/// A release happens before the acquisition of the released permit, because the kernel's lock of
-/// the pipe orders the two calls.
+/// A release happens before the acquisition of the released permit, because the kernel's internal
+/// lock of the pipe orders the write before the read.
 ///
 /// # Sources
 /// The jobserver of GNU make (Paul Smith, 1999), whose tokens are bytes in a pipe. The idea is
@@ -61,12 +62,12 @@ pub struct PipeSemaphore {
 
 /// Minimum capacity of the pipe: two pages.
 ///
-/// Reading some bytes of the oldest page frees no space in that page, so a pipe of one page does
-/// not guarantee free space for permits.
+/// The kernel frees a page only when all bytes of the page have been read. So a pipe of one page
+/// may have no free space although permits have been acquired.
 const MIN_CAPACITY: usize = 2 * MAX_RELEASE;
 
-/// Maximum number of permits in one release. The kernel writes up to this many bytes completely or
-/// not at all.
+/// Maximum number of permits in one release. The kernel writes up to this number of bytes in one
+/// atomic step.
 const MAX_RELEASE: usize = pipe::PIPE_BUF;
 
 impl PipeSemaphore {
@@ -87,7 +88,7 @@ impl PipeSemaphore {
     /// space although permits were acquired before. The kernel refuses to enlarge the pipes of
     /// users with too many pipes. In that case, such a release fails with [`PermitOverflow`].
     pub fn from_ends(reader: Reader, writer: Writer) -> Self {
-        // The documentation of this function describes the effect of a failure.
+        // A failure is ignored here. The documentation of this function describes its effect.
         let _ = writer.enlarge(MIN_CAPACITY);
         Self {
             permits: reader,
@@ -125,7 +126,7 @@ impl RawSemaphore for PipeSemaphore {
             match read {
                 Ok(count) if count > 0 => return true,
                 Err(PipeStop::WouldBlock) if timeout != Timeout::NonBlocking => {}
-                // All write ends are closed, or the descriptor cannot be read.
+                // No permit will come: all write ends are closed, or the descriptor cannot be read.
                 _ => return false,
             }
             match self.permits.wait(timeout.deadline()) {

@@ -32,9 +32,9 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// woken.
 ///
 /// # Process death
-/// The permits of a process that dies are lost, as with `sem_t`. A waiter that dies loses no
-/// permit: if it had just been woken, or if a releaser dies before it wakes a waiter, another
-/// waiter finds the permit within the [`recheck_interval`](crate::sync::recheck_interval).
+/// The permits of a process that dies are lost, as with `sem_t`. The death of a waiter loses no
+/// permit. If a waiter dies after it was woken, or a releaser dies before it wakes a waiter,
+/// another waiter finds the permit within the [`recheck_interval`](crate::sync::recheck_interval).
 ///
 /// # How it works
 /// | bits | meaning |
@@ -43,24 +43,25 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// | 1 to 31 | the number of permits |
 ///
 /// A thread sleeps only after it has seen the word with zero permits and `WAITERS` set, and the
-/// kernel refuses to put it to sleep if the word has changed. A release clears `WAITERS` and wakes
-/// one sleeper. A thread that has slept cannot know whether other threads sleep. So it sets
-/// `WAITERS` again when it acquires its permit, and wakes one more sleeper if it leaves permits
-/// behind. Those permits are from the same release, or from releases that saw `WAITERS` clear.
+/// kernel does not put the thread to sleep if the word has changed. A release clears `WAITERS` and
+/// wakes one sleeper. A thread that has slept cannot know whether other threads sleep. So it sets
+/// `WAITERS` again when it acquires its permit. If more permits are left, the thread also wakes one
+/// more sleeper, because the releases of these permits may not have woken a sleeper for each
+/// permit.
 ///
-/// A release does not access the word after it has added the permit: the thread that acquires the
-/// permit may free the memory immediately. Older versions of glibc (bug 12674) and musl (commit
-/// 88c4e720) got this wrong.
+/// A release does not access the word after it has added the permit, because the thread that
+/// acquires the permit may free the semaphore immediately. Older versions of glibc (bug 12674) and
+/// musl (commit 88c4e720) accessed the word after the release.
 ///
-/// Two threads that access the word in turns, as both sides of a buffer do, slow each other down. A
-/// thread that waited or lost a race for the word therefore waits a moment for more permits, if
-/// this has paid off before. This affects only the time of its next access.
+/// Two threads that alternately access the word, like both sides of a buffer, slow each other down.
+/// So a thread that had to wait, or whose exchange failed, waits a moment for more permits if such
+/// a wait has paid off before. The extra wait only delays the thread's next access to the word.
 ///
 /// # Ordering
 /// An acquisition is an Acquire that pairs with the Release of the release that added its permit.
-/// Every access is a read-modify-write. The expected value of the first attempt is a hint, on which
-/// no decision depends. The hint comes from a plain load. For the release of a [`Permit`], the hint
-/// is the value that the acquisition left.
+/// Every access is a read-modify-write. The first attempt expects a hint: a likely value of the
+/// word. A wrong hint only makes the first attempt fail. The hint comes from a plain load. When a
+/// [`Permit`] is released, the hint is the value of the word just after the permit was acquired.
 ///
 /// # Sources
 /// E. W. Dijkstra, *Cooperating sequential processes* (1965).
@@ -206,7 +207,7 @@ impl Semaphore {
         self.release_at(load_hint(&self.state, 0), count)
     }
 
-    /// Adds permits. Takes one step if the state equals `hint`.
+    /// Adds permits. The first attempt expects that the state of the semaphore is `hint`.
     #[inline]
     fn release_at(&self, hint: u32, count: u32) -> Result<(), PermitOverflow> {
         let mut state = hint;
@@ -237,7 +238,7 @@ impl Semaphore {
         futex::wake(&self.state, 1);
     }
 
-    /// Fails with an overflow, or tries the release again if `state` was a wrong hint.
+    /// Returns an overflow error, or tries the release again if `state` was only a wrong hint.
     #[cold]
     fn fail_release(&self, state: u32, added: u32) -> Result<(), PermitOverflow> {
         match self.state.compare_exchange(state, state, Relaxed, Relaxed) {
@@ -277,7 +278,7 @@ impl Semaphore {
         }
     }
 
-    /// Acquires after the first attempt has failed because the state was `found`.
+    /// Acquires permits after the first attempt has failed because the state was `found`.
     #[cold]
     fn acquire_slowly<R>(
         &self,
@@ -294,7 +295,7 @@ impl Semaphore {
         acquisition.map(result)
     }
 
-    /// Returns a likely state with at least one permit.
+    /// Returns a likely state of the semaphore that has at least one permit.
     #[inline]
     fn permit_hint(&self) -> u32 {
         match load_hint(&self.state, PERMIT) {
@@ -303,9 +304,9 @@ impl Semaphore {
         }
     }
 
-    /// Acquires without blocking, and sets `mark`, which is `WAITERS` or 0.
+    /// Acquires permits without blocking, and sets the bit `mark`, which is `WAITERS` or 0.
     ///
-    /// If no permit is available, returns the state that it found.
+    /// If no permit is available, the method returns the state of the semaphore.
     #[inline]
     fn acquire_available(&self, max: u32, mark: u32) -> Result<Acquisition, u32> {
         let mut state = self.permit_hint();
@@ -318,7 +319,8 @@ impl Semaphore {
         Err(state)
     }
 
-    /// Acquires and sets `mark` if the current state is still `state`, which has a permit.
+    /// Acquires permits and sets `mark`, if the semaphore's state is still `state`, which has a
+    /// permit.
     #[inline]
     fn acquire_at(&self, state: u32, max: u32, mark: u32) -> Result<Acquisition, u32> {
         let count = (state / PERMIT).min(max);
@@ -329,7 +331,7 @@ impl Semaphore {
             .map(|_| Acquisition { count, remaining })
     }
 
-    /// Acquires after another thread has changed the word at the same time.
+    /// Acquires permits after an attempt failed because another thread changed the word.
     #[cold]
     fn acquire_after_race(&self, max: u32, timeout: Timeout) -> Option<Acquisition> {
         if timeout != Timeout::NonBlocking {
@@ -385,8 +387,9 @@ struct Acquisition {
     remaining: u32,
 }
 
-/// Makes the compiler compute the hint with a branch. Without this cold call, the compiler computes
-/// the hint without a branch, which delays the compare-exchange.
+/// Does nothing: calling this cold function makes the compiler compute the hint with a branch.
+/// Without this call, the compiler computes the hint without a branch, which delays the
+/// compare-exchange.
 #[cold]
 fn one_permit() -> u32 {
     PERMIT
@@ -435,12 +438,12 @@ impl RawSemaphore for Semaphore {
 #[must_use = "dropping the permit releases it"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
-    /// The state that the acquisition left: a hint for the release.
+    /// The state just after the acquisition, which is the hint for the release.
     remaining: u32,
 }
 
 impl Permit<'_> {
-    /// Drops the permit without releasing it.
+    /// Drops the permit without releasing it to the semaphore.
     ///
     /// Any thread or process may release it later with [`Semaphore::release`].
     pub fn forget(self) {
@@ -451,8 +454,10 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        // The acquisition left space for this permit. An overflow means that other threads released
-        // permits that they never acquired, and one of those permits took the place of this one.
+        // Normally there is space for this permit, because the acquisition subtracted the permit
+        // from the count. An overflow means that other threads released permits that they had never
+        // acquired. The semaphore then already has its maximum number of permits, so this permit is
+        // not added.
         let _ = self.semaphore.release_at(self.remaining, 1);
     }
 }

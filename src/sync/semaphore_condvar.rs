@@ -16,8 +16,8 @@ use crate::platform::constructor;
 /// Fairness depends on the semaphores.
 ///
 /// # Process death
-/// A waiter that dies stays registered, and the notifier that wakes it waits for it forever. Use
-/// [`Condvar`](super::Condvar) where a process may be killed while it waits.
+/// A waiter that dies stays registered. A notifier that tries to wake the dead waiter waits
+/// forever. Use [`Condvar`](super::Condvar) where a process may be killed while it waits.
 ///
 /// # How it works
 /// | semaphore | permits |
@@ -27,10 +27,10 @@ use crate::platform::constructor;
 /// | `wakes` | 1 for each waiter that a notifier has unregistered |
 /// | `woken` | 1 for each waiter that has taken its wake-up |
 ///
-/// A notifier unregisters a waiter and releases a wake-up for it. No thread can register before the
-/// wake-up was taken, so no later waiter can take that wake-up. A waiter whose timeout expires
-/// unregisters itself. If no registered waiter is left, a notifier has released a wake-up for this
-/// waiter, and the waiter takes that wake-up.
+/// A notifier unregisters a waiter and releases a wake-up for it. Until the waiter has taken the
+/// wake-up, no other thread can register, so no later waiter can take that wake-up. A waiter whose
+/// timeout expires unregisters itself. If no registered waiter is left, a notifier has released a
+/// wake-up for this waiter, and the waiter takes that wake-up.
 ///
 /// # Ordering
 /// The lock orders the waiter's and the notifier's accesses to the condition, as with every
@@ -38,8 +38,8 @@ use crate::platform::constructor;
 ///
 /// # Sources
 /// The last version in Andrew Birrell, *Implementing Condition Variables with Semaphores* (2003).
-/// Here, the number of waiters is also a semaphore, so nothing but semaphores is shared, and a wait
-/// can time out.
+/// Unlike in Birrell's version, the number of waiters is also a semaphore, so processes share only
+/// semaphores. A wait can also time out.
 ///
 /// # Example
 /// ```
@@ -124,7 +124,7 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
     /// Creates a condition variable from four semaphores.
     ///
     /// A new condition variable has one permit in the first semaphore and none in the others. To
-    /// share a condition variable, pass the semaphores of the existing one.
+    /// attach to an existing condition variable, pass that condition variable's semaphores.
     pub fn from_parts([entry, waiting, wakes, woken]: [P; 4]) -> Self {
         Self {
             entry,
@@ -142,13 +142,14 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
         result
     }
 
-    /// Waits as a registered waiter. Returns false if the timeout expired.
+    /// Waits for a wake-up, as a registered waiter. Returns false if the timeout expired.
     fn wait(&self, timeout: Timeout) -> bool {
         if !self.wakes.acquire_with(timeout) {
             if self.waiting.acquire_with(Timeout::NonBlocking) {
                 return false;
             }
-            // A notifier has unregistered this waiter.
+            // A notifier has already unregistered this waiter, so a wake-up for this waiter will
+            // come.
             acquire(&self.wakes);
         }
         release(&self.woken, 1);
@@ -171,8 +172,8 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
         });
     }
 
-    /// Wakes at most `max` waiters and returns how many it woke. The caller runs it in
-    /// `with_entry`.
+    /// Wakes at most `max` waiters and returns how many it woke. The caller calls this method
+    /// inside `with_entry`.
     fn notify_batch(&self, max: u32) -> u32 {
         let registered = (0..max).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
         let count = registered.count() as u32;
@@ -191,8 +192,8 @@ fn acquire(semaphore: &impl RawSemaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
 }
 
-/// Releases permits. The semaphore has space for them, because as many permits were acquired
-/// before.
+/// Releases permits. The semaphore has space for these permits, because the same number of permits
+/// was acquired before.
 fn release(semaphore: &impl RawSemaphore, count: u32) {
     let _ = semaphore.release(count);
 }

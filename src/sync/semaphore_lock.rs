@@ -90,8 +90,9 @@ impl<P: TrustedSemaphore> SemaphoreLock<P> {
     /// Creates a lock from `semaphore`.
     ///
     /// # Safety
-    /// The semaphore has one permit in all, which is available or held by a user of the same lock.
-    /// The semaphore and its descriptors are used only for locks made with this function.
+    /// The semaphore has one permit in all. The permit is available, or the holder of the lock has
+    /// acquired the permit. The semaphore and its descriptors are used only for locks made with
+    /// this function.
     pub unsafe fn from_semaphore(semaphore: P) -> Self {
         Self(semaphore)
     }

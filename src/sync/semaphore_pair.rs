@@ -1,4 +1,4 @@
-//! Two semaphores that hand turns back and forth.
+//! Two semaphores with which writers and readers alternate.
 
 use super::{MAX_PERMITS, PermitOverflow, RawSemaphore, Semaphore, SemaphorePairState, Timeout};
 use crate::platform::{
@@ -9,12 +9,13 @@ use std::time::Duration;
 
 /// A hand-off between writers and readers.
 ///
-/// Writers and readers alternate. With one slot, the turns are write, read, write, read. With `n`
-/// slots, writers are at most `n` turns ahead of the readers, and readers are never ahead of the
-/// writers. Dropping a [`Turn`] ends it and lets the other side continue.
+/// Writers and readers alternate. A turn is the right to write or read one slot once. With one
+/// slot, the turns are write, read, write, read. With `n` slots, writers are at most `n` turns
+/// ahead of the readers, and readers are never ahead of the writers. Dropping a [`Turn`] ends it
+/// and lets the other side continue.
 ///
-/// A turn does not say which slot it uses. With more than one slot, the data of the turns needs a
-/// lock, as in `BoundedBuffer`.
+/// A turn does not say which slot to use. With more than one slot, the threads must protect the
+/// data with a lock, as in `BoundedBuffer`.
 ///
 /// # Errors
 /// [`new`](Self::new) returns [`PermitOverflow`] for too many slots. `try_write`, `try_read` and
@@ -34,12 +35,12 @@ use std::time::Duration;
 /// number of slots.
 ///
 /// # Ordering
-/// The end of a turn is a Release that pairs with the Acquire of the other side's next turn: see
-/// [`Semaphore`].
+/// Ending a turn is a Release that pairs with the Acquire of the other side's next turn, as
+/// described for [`Semaphore`].
 ///
 /// # Sources
-/// The pair of the course notes (writer = 1, reader = 0), generalized to a number of slots as in
-/// the bounded buffer of E. W. Dijkstra, *Cooperating sequential processes* (1965).
+/// The pair of semaphores of the course notes (writer = 1, reader = 0), generalized to several
+/// slots like the bounded buffer of E. W. Dijkstra, *Cooperating sequential processes* (1965).
 ///
 /// # Example
 /// ```
@@ -120,18 +121,18 @@ impl<P: RawSemaphore> SemaphorePair<P> {
     constructor! {
         /// Creates a pair from two semaphores.
         ///
-        /// `writer` has a permit for each slot, and `reader` has none.
+        /// `writer` has one permit for each slot, and `reader` has no permits.
         pub fn from_parts(writer: P, reader: P) -> Self {
             Self { writer, next_line: CachePadded, reader }
         }
     }
 
-    /// The writers' semaphore.
+    /// Returns the semaphore of the writers.
     pub fn writer(&self) -> &P {
         &self.writer
     }
 
-    /// The readers' semaphore.
+    /// Returns the semaphore of the readers.
     pub fn reader(&self) -> &P {
         &self.reader
     }
@@ -176,7 +177,7 @@ impl<P: RawSemaphore> SemaphorePair<P> {
         Turn::acquire_with(&self.reader, &self.writer, 1, timeout)
     }
 
-    /// Acquires between 1 and `max` turns of the writers, blocking for the first.
+    /// Acquires between 1 and `max` turns of the writers, blocking until one is available.
     ///
     /// Returns `None` if the timeout expired first or if `max` is 0.
     ///
@@ -196,7 +197,7 @@ impl<P: RawSemaphore> SemaphorePair<P> {
         Turn::acquire_with(&self.writer, &self.reader, max, timeout)
     }
 
-    /// Acquires between 1 and `max` turns of the readers, blocking for the first.
+    /// Acquires between 1 and `max` turns of the readers, blocking until one is available.
     ///
     /// Returns `None` if the timeout expired first or if `max` is 0.
     pub fn read_some_with(&self, max: u32, timeout: Timeout) -> Option<Turn<'_, P>> {
@@ -206,11 +207,11 @@ impl<P: RawSemaphore> SemaphorePair<P> {
 
 /// One or several turns of one side of a [`SemaphorePair`].
 ///
-/// Dropping the turn ends it and lets the other side continue. A panic during the turn also ends
-/// it, as if the work of the turn were done.
+/// Dropping the turn ends it and lets the other side continue. If a panic drops the turn, the turn
+/// also ends, as if its work were done.
 ///
 /// # Process death
-/// The turn of a process that dies never ends.
+/// If the process dies during a turn, that turn never ends.
 ///
 /// # Example
 /// ```
@@ -246,22 +247,25 @@ impl<'a, P: RawSemaphore> Turn<'a, P> {
         (count > 0).then_some(Self { own, other, count })
     }
 
-    /// The number of turns: 1, unless more were requested.
+    /// Returns the number of turns that this value stands for, which is 1 unless more were
+    /// requested.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Ends at most `count` of the turns and returns the remaining turns to the same side.
+    /// Ends at most `count` of these turns. The remaining turns return to the side that acquired
+    /// them.
     pub fn end(mut self, count: u32) {
         let unused = self.count.saturating_sub(count);
         if unused > 0 {
             self.count -= unused;
-            // An overflow means that other threads released permits that did not come from turns.
+            // An overflow means that other threads released permits of this semaphore without
+            // having a turn.
             let _ = self.own.release(unused);
         }
     }
 
-    /// Returns the turn to the same side, without giving a turn to the other side.
+    /// Gives the turn back to the side that acquired it, so that the other side gets no turn.
     pub fn cancel(self) {
         self.end(0);
     }
@@ -270,8 +274,8 @@ impl<'a, P: RawSemaphore> Turn<'a, P> {
 impl<P: RawSemaphore> Drop for Turn<'_, P> {
     fn drop(&mut self) {
         if self.count > 0 {
-            // An overflow means that other threads released permits that did not come from turns.
-            // The other side then has enough permits to continue.
+            // An overflow means that other threads released permits of this semaphore without
+            // having a turn. The other side then has enough permits to continue.
             let _ = self.other.release(self.count);
         }
     }

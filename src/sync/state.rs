@@ -1,7 +1,8 @@
-//! States of primitives as the inspector reads them from foreign memory.
+//! The states of locks, condition variables and semaphores that the inspector reads from another
+//! process's memory.
 //!
-//! Each primitive reads its own words, in its own file. Every value of a word corresponds to a
-//! state.
+//! The file of each primitive contains the function that reads the primitive's state. That function
+//! returns a state for every possible value of the memory.
 
 /// State of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,29 +10,29 @@
 pub enum LockState {
     /// The lock is free.
     Free,
-    /// The lock is held. This kind of lock does not record its holder.
+    /// The lock is held by an unknown thread, because this kind of lock does not record its holder.
     Held {
-        /// Whether there may be sleepers.
+        /// Whether threads may be asleep while they wait.
         waiters: bool,
     },
     /// The lock is held by a known thread.
     HeldBy {
         /// The kernel's id of the thread, in the pid namespace of the region.
         thread: u32,
-        /// Whether there may be sleepers.
+        /// Whether threads may be asleep while they wait.
         waiters: bool,
     },
     /// The lock is free, and its last holder died. The next holder gets `OwnerDied`.
     OwnerDied {
-        /// Whether there may be sleepers.
+        /// Whether threads may be asleep while they wait.
         waiters: bool,
     },
     /// The lock is unrecoverable: every attempt to lock it fails.
     Unrecoverable,
-    /// The state is not known.
+    /// The inspector cannot determine the state of the lock.
     Unknown,
-    /// A faulty peer wrote the word, which is not a valid state. Users of the lock treat the lock
-    /// as held.
+    /// The lock's word is not a valid state, so a faulty process wrote it. All processes treat the
+    /// lock as held.
     Damaged(u32),
 }
 
@@ -51,7 +52,7 @@ impl LockState {
 pub struct SemaphoreState {
     /// The number of free permits.
     pub permits: u32,
-    /// Whether there may be sleepers.
+    /// Whether threads may be asleep while they wait.
     pub waiters: bool,
 }
 
@@ -59,7 +60,7 @@ pub struct SemaphoreState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CondvarState {
-    /// Whether there may be sleepers.
+    /// Whether threads may be asleep while they wait.
     pub waiters: bool,
 }
 
@@ -77,7 +78,7 @@ pub struct SemaphorePairState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RobustSemaphoreState {
-    /// The internal lock.
+    /// The internal lock of the primitive.
     pub lock: LockState,
     /// The lock of each permit, for at most [`MAX_SLOTS`] permits.
     pub permits: Vec<LockState>,
@@ -87,9 +88,9 @@ pub struct RobustSemaphoreState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RobustSemaphorePairState {
-    /// The internal lock.
+    /// The internal lock of the primitive.
     pub lock: LockState,
-    /// Each slot, for at most [`MAX_SLOTS`] slots.
+    /// The state of each slot, for at most [`MAX_SLOTS`] slots.
     pub slots: Vec<SlotState>,
 }
 
@@ -99,7 +100,7 @@ pub struct RobustSemaphorePairState {
 pub struct SlotState {
     /// Whether the slot belongs to the readers.
     pub readable: bool,
-    /// The lock of the slot, which the thread with the turn holds.
+    /// The lock of the slot, which a thread holds while it writes or reads the slot.
     pub holder: LockState,
 }
 

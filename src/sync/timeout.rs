@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// The time for which an operation may block.
 ///
-/// Every blocking operation has a form that takes a `Timeout` and has a name that ends in `_with`.
-/// The blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`)
-/// call that form.
+/// Every blocking operation has a form that takes a `Timeout`, for example `send_with`. The
+/// blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`)
+/// call the form with `_with`.
 ///
 /// # Example
 /// ```
@@ -30,14 +30,14 @@ pub enum Timeout {
 }
 
 impl Timeout {
-    /// A timeout that expires after `duration`.
+    /// Returns a timeout that expires after `duration`.
     ///
     /// A duration that is too long for a deadline becomes a deadline centuries ahead.
     pub fn after(duration: Duration) -> Self {
         Self::At(Deadline::after(duration))
     }
 
-    /// The deadline, if there is one.
+    /// Returns the deadline, or `None` for a timeout without a deadline.
     #[inline]
     pub(crate) fn deadline(self) -> Option<Deadline> {
         match self {
@@ -46,11 +46,11 @@ impl Timeout {
         }
     }
 
-    /// The timeout for an internal lock: an operation never fails just because the lock is briefly
-    /// held.
+    /// Returns the timeout for an internal lock, so that an operation never fails just because the
+    /// lock is briefly held.
     ///
-    /// A stopped holder of that lock delays an operation with a deadline by at most one
-    /// recheck interval.
+    /// If a stopped process holds the internal lock, an operation with a deadline is delayed by at
+    /// most one recheck interval.
     pub(crate) fn for_internal_lock(self) -> Self {
         match self {
             Self::NonBlocking | Self::Infinite => Self::Infinite,

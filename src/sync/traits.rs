@@ -1,7 +1,7 @@
 //! Traits of locks, condition variables and semaphores.
 //!
-//! A buffer works with any [`RawLock`], [`RawCondvar`] and [`RawSemaphore`], so the same source
-//! code works with a futex in shared memory and with every other implementation of these contracts.
+//! A buffer works with any [`RawLock`], [`RawCondvar`] and [`RawSemaphore`]. So the same source
+//! code works with futexes in shared memory and with semaphores in pipes.
 
 use super::{PermitOverflow, Timeout};
 
@@ -24,7 +24,8 @@ use super::{PermitOverflow, Timeout};
 /// true before the matching `unlock`. Everything that happened before that `unlock` happens before
 /// the next call that returns true.
 pub unsafe trait RawLock: Sync {
-    /// Locks without a guard, blocking for at most `timeout`. Returns whether it locked.
+    /// Locks without a guard, blocking for at most `timeout`. Returns whether the caller now holds
+    /// the lock.
     #[must_use = "the lock is held only if this returns true"]
     fn raw_lock_with(&self, timeout: Timeout) -> bool;
 
@@ -57,12 +58,12 @@ impl<'a, L: RawLock + ?Sized> LockGuard<'a, L> {
     /// Creates a guard for a lock that the caller already holds.
     ///
     /// # Safety
-    /// The caller holds the lock and leaves the unlocking to the guard.
+    /// The caller holds the lock, and only the returned guard unlocks the lock.
     pub unsafe fn adopt(lock: &'a L) -> Self {
         Self(lock)
     }
 
-    /// The lock that the guard holds.
+    /// Returns the lock that the guard holds.
     pub fn mutex(&self) -> &'a L {
         self.0
     }
@@ -70,8 +71,8 @@ impl<'a, L: RawLock + ?Sized> LockGuard<'a, L> {
 
 impl<L: RawLock + ?Sized> Drop for LockGuard<'_, L> {
     fn drop(&mut self) {
-        // SAFETY: the lock is held: `lock` and `lock_with` create a guard after locking, and the
-        // caller of `adopt` promises it. Only this drop unlocks.
+        // SAFETY: the lock is held, because `lock` and `lock_with` create a guard only after
+        // locking, and the caller of `adopt` holds the lock. Only this drop unlocks the lock.
         unsafe { self.0.unlock() }
     }
 }
@@ -93,11 +94,12 @@ pub trait RawCondvar: Sync {
 
 /// A counting semaphore.
 pub trait RawSemaphore: Sync {
-    /// Acquires a permit, blocking for at most `timeout`. Returns whether it acquired one.
+    /// Acquires a permit, blocking for at most `timeout`. Returns whether a permit was acquired.
     #[must_use = "a permit is acquired only if this returns true"]
     fn acquire_with(&self, timeout: Timeout) -> bool;
 
-    /// Acquires between 1 and `max` permits, blocking for the first, and returns how many.
+    /// Acquires between 1 and `max` permits, blocking until one is available, and returns their
+    /// number.
     ///
     /// Returns 0 if the timeout expired or if `max` is 0. If `max` is above 1, an implementation
     /// may acquire the permits in one step or in several.
@@ -128,9 +130,9 @@ pub trait RawSemaphore: Sync {
     fn release(&self, count: u32) -> Result<(), PermitOverflow>;
 }
 
-/// A semaphore whose permits may protect memory.
+/// A semaphore that unsafe code may rely on: holding a permit may be the right to access memory.
 ///
 /// # Safety
-/// The number of acquisitions never exceeds the sum of releases and initial permits. Everything
-/// that happened before a release happens before the acquisition of the released permit.
+/// The number of acquired permits never exceeds the sum of the initial and the released permits.
+/// Everything that happened before a release happens before the acquisition of the released permit.
 pub unsafe trait TrustedSemaphore: RawSemaphore {}

@@ -38,7 +38,7 @@ pub fn find<'a, T: ShmSafe>(region: &'a Region, name: &str) -> &'a T {
         .expect("the region has room")
 }
 
-/// Sends a line to the parent.
+/// Sends a line of text from this actor to the parent.
 pub fn report(word: &str) {
     println!("{word}");
 }

@@ -1,6 +1,6 @@
 //! Two senders and two receivers use both robust buffers while they are killed at random moments
-//! and replaced. Each item arrives at most once and in order. An item is lost only if a dead
-//! receiver took it, and no slot is lost.
+//! and replaced. Each item arrives at most once and in order. No slot is lost, and an item is lost
+//! only if a receiver took the item and then died.
 //!
 //! The variables described in the module `soak` also control this soak.
 
@@ -30,7 +30,7 @@ const SLOTS: usize = 3;
 struct Shared {
     bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; SLOTS]>,
     monitor: RobustMonitorBuffer<u64, [Slot<u64>; SLOTS]>,
-    /// One tally for each buffer.
+    /// The tally of each of the two buffers.
     tallies: [Tally; 2],
 }
 
@@ -86,7 +86,7 @@ fn send<B: Buffer<Item = u64>>(
     // reuse the number.
     let number = tally.next[sender_index].fetch_add(1, Relaxed);
     match sender.send_with(item(sender_index, number), timeout) {
-        // Release pairs with the Acquire load in the parent.
+        // Release: the increment of the count pairs with the parent's Acquire load.
         Ok(()) => {
             tally.sent[sender_index].store(tally.sent[sender_index].load(Relaxed) + 1, Release)
         }

@@ -1,5 +1,5 @@
 //! The unbounded buffer while its producer or consumer is killed repeatedly: each sent item arrives
-//! once and in order, unless a dead consumer took it. Removal leaves no file.
+//! once and in order, unless a consumer took the item and then died. Removal leaves no file.
 //!
 //! `INTERLATCH_SEED` repeats the random choices, but not the kernel's scheduling.
 

@@ -1,5 +1,5 @@
-//! The robust lock: what the next thread that locks it observes after an owner death, and without
-//! one.
+//! The robust lock: what a thread observes when it locks the mutex, with and without the death of
+//! the previous owner.
 
 use super::actor::{await_command, report};
 use super::harness::Test;
@@ -341,7 +341,7 @@ fn exec_of_owner_is_owner_death() {
     let mut actor = start(&region, "exec");
     expect(&mut actor, "locked");
     assert_eq!(repair(lock), 1);
-    // The process now runs another program, `cat`, which prints its input.
+    // After `exec`, the process runs the program `cat`, which prints its input.
     actor.tell("alive");
     expect(&mut actor, "alive");
 }
@@ -433,8 +433,9 @@ fn robust_list_limit_is_an_error() {
     assert_clean(&locks[MANY - 1]);
 }
 
-/// Two threads wait for a turn. The first waiter is woken, but it already holds the maximum number
-/// of robust locks, so it fails. The second waiter must get the turn without a recheck.
+/// Two threads wait for the right to write. The first waiter is woken, but it already holds the
+/// maximum number of robust locks, so it fails. The wake-up must pass to the second waiter, which
+/// must then succeed without a recheck.
 fn failed_waiter_passes_wake_up_on() {
     let locks: [RobustMutex<u64>; MANY - 2] = [const { RobustMutex::new(0) }; MANY - 2];
     let pair = RobustSemaphorePair::new([PairSlot::new()]);
@@ -500,7 +501,7 @@ fn permits_return_after_owner_death() {
     assert!(!last.is_owner_died() && semaphore.held() == 3);
     assert!(semaphore.try_acquire().is_err());
     std::thread::scope(|scope| {
-        // The death causes no wake-up: the waiter finds the permit when it rechecks.
+        // The death of the holder wakes no waiter. The waiter finds the permit when it rechecks.
         let waiter = scope.spawn(|| {
             let permit = semaphore
                 .acquire_timeout(TIMEOUT)
@@ -518,7 +519,8 @@ fn permits_return_after_owner_death() {
     assert_eq!(semaphore.held(), 0);
 }
 
-/// Returns, in an actor, how attaching fails for a child in another PID namespace.
+/// Runs in an actor: forks a child into another PID namespace, and returns the error that the child
+/// gets when it attaches to the region.
 fn from_another_namespace(region: &Region) -> String {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID) {
         return format!("skipped: PID namespaces are not available here: {error}");
@@ -557,8 +559,8 @@ fn attach_from_other_pid_namespace_fails() {
 }
 
 /// Documents a limit of the kernel: when another thread calls `exec`, the kernel changes that
-/// thread's ID before it walks the thread's robust list. Robust mutexes of libc are lost in the
-/// same way.
+/// thread's ID before it walks the thread's robust list. The deaths of owners of libc's robust
+/// mutexes are lost in the same way.
 fn exec_of_other_thread_is_not_reported() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");

@@ -1,6 +1,6 @@
 //! A server and three clients share one message queue while they are killed at random moments and
-//! replaced. Each reply reaches the client that asked, intact and once. A message is lost only if a
-//! dead process was handling it, and no capacity is lost.
+//! replaced. Each reply reaches the client that asked, intact and once. No capacity is lost, and a
+//! message is lost only if a process died while handling the message.
 //!
 //! The variables described in the module `soak` also control this soak.
 
@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new(name, replies_reach_clients)]
 }
 
-/// The index of the worker that serves. The other workers are clients.
+/// The index of the worker that is the server. The other workers are clients.
 const SERVER: usize = 0;
 
 /// The message type of requests, which is greater than every process ID.
@@ -50,7 +50,7 @@ struct Tally {
 }
 
 fn add_one(word: &AtomicU64) {
-    // Release pairs with the Acquire load in the parent.
+    // Release: the increment of the count pairs with the parent's Acquire load.
     word.fetch_add(1, Release);
 }
 
@@ -110,7 +110,8 @@ fn serve(queue: &MessageQueue, tally: &Tally) {
     }
 }
 
-/// Removes a reply to a dead client: no process would receive the reply, and it occupies the queue.
+/// Removes a reply to a dead client, because no process would receive the reply and free its space
+/// in the queue.
 fn remove_replies_to_dead_clients(queue: &MessageQueue, tally: &Tally) {
     let any_reply = Select::LowestUpTo(message_type(REQUEST - 1));
     if let Ok(message) = queue.try_receive(any_reply) {
@@ -152,7 +153,8 @@ fn ask(queue: &MessageQueue, tally: &Tally, mut random: fastrand::Rng) {
             add_one(&tally.delivered);
             let number = request_of_reply(&message.bytes);
             let asked = pending.iter().position(|pending| *pending == number);
-            // Replies to earlier requests may be late. No reply arrives twice or at another client.
+            // Replies to earlier requests may be late. No reply arrives twice, and no reply reaches
+            // a client that did not ask.
             pending.remove(
                 asked.unwrap_or_else(|| panic!("a reply to {number}, expected one of {pending:?}")),
             );

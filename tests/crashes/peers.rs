@@ -28,7 +28,7 @@ struct Objects<'a> {
     condition: &'a PthreadCond,
 }
 
-/// Attaches to the objects. The first process creates them.
+/// Attaches to the objects of the test. The first process creates the objects.
 fn objects(region: &Region) -> Objects<'_> {
     Objects {
         lock: find(region, "lock"),

@@ -29,8 +29,7 @@ impl ShmType for Pthread {
 impl Pthread {
     /// Initializes the object in place.
     pub fn init(&self) {
-        // SAFETY: all zeros are a valid value of this C structure, and the first call overwrites
-        // them.
+        // SAFETY: a C structure of zeros is valid, and the first libc call overwrites the zeros.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { core::mem::zeroed() };
         // SAFETY: `attributes` outlives the calls, and the first call initializes it. The mutex
         // does not move, and no other process uses the mutex yet.
@@ -48,7 +47,7 @@ impl Pthread {
     pub fn lock(&self) -> bool {
         let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("a clock");
         let deadline = now + TimeSpec::new(10, 0);
-        // SAFETY: `init` has initialized the object, and it does not move.
+        // SAFETY: `init` has initialized the object, and the object does not move.
         self.0.with_mut(|mutex| unsafe {
             match Errno::from_raw(libc::pthread_mutex_timedlock(mutex, deadline.as_ref())) {
                 Errno::EOWNERDEAD => {
@@ -65,7 +64,7 @@ impl Pthread {
 
     /// Unlocks the mutex. This thread holds the lock.
     pub fn unlock(&self) {
-        // SAFETY: `init` has initialized the object, and it does not move.
+        // SAFETY: `init` has initialized the object, and the object does not move.
         check(
             self.0
                 .with_mut(|mutex| unsafe { libc::pthread_mutex_unlock(mutex) }),
@@ -99,8 +98,7 @@ impl ShmType for PthreadCond {
 impl PthreadCond {
     /// Initializes the object in place.
     pub fn init(&self) {
-        // SAFETY: all zeros are a valid value of this C structure, and the first call overwrites
-        // them.
+        // SAFETY: a C structure of zeros is valid, and the first libc call overwrites the zeros.
         let mut attributes: libc::pthread_condattr_t = unsafe { core::mem::zeroed() };
         // SAFETY: `attributes` outlives the calls, and the first call initializes it. The condition
         // variable does not move, and no other process uses it yet.
@@ -132,7 +130,7 @@ impl PthreadCond {
 
     /// Wakes one waiter.
     pub fn signal(&self) {
-        // SAFETY: `init` has initialized the object, and it does not move.
+        // SAFETY: `init` has initialized the object, and the object does not move.
         check(
             self.0
                 .with_mut(|condition| unsafe { libc::pthread_cond_signal(condition) }),
@@ -141,7 +139,7 @@ impl PthreadCond {
 
     /// Wakes all waiters.
     pub fn broadcast(&self) {
-        // SAFETY: `init` has initialized the object, and it does not move.
+        // SAFETY: `init` has initialized the object, and the object does not move.
         check(
             self.0
                 .with_mut(|condition| unsafe { libc::pthread_cond_broadcast(condition) }),

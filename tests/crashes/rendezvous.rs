@@ -122,7 +122,7 @@ fn each_of_two_waiting_receivers_gets_an_item() {
     };
     let waiters = [wait(), wait()];
     sender.send_timeout(1, TIMEOUT).expect("a receiver waits");
-    // The other receiver must still wait, although it does not recheck.
+    // The send needs a receiver that is still waiting. The other receiver waits without rechecking.
     while sender.try_send(2).is_err() {
         assert!(Instant::now() < deadline, "no receiver waits for an item");
         std::thread::yield_now();
@@ -133,7 +133,8 @@ fn each_of_two_waiting_receivers_gets_an_item() {
 }
 
 /// One receiver waits in `recv`, a second waits in `accept`, and a third waits in `recv`. After the
-/// first receiver has its item, the third must get an item, although the second arrived earlier.
+/// first receiver got an item, the third receiver must get one, even though the second receiver
+/// arrived earlier.
 fn accepting_receiver_does_not_block_waiting_receiver() {
     let (region, deadline) = region();
     let rendezvous: &U64Rendezvous = find(&region, "rendezvous");

@@ -122,7 +122,8 @@ fn ring_continues_after_death_of_receiver() {
     assert_eq!(items, Ok(vec![2, 3, 4]));
 }
 
-/// Sends numbers to another process, which returns them. Neither side rechecks without a wake-up.
+/// Sends numbers to another process, which returns them. Neither process rechecks on its own, so a
+/// lost wake-up makes the test fail.
 fn ring_loses_no_wake_up() {
     let _restored = Restored(interlatch::sync::recheck_interval());
     interlatch::sync::set_recheck_interval(NEVER);
@@ -256,7 +257,7 @@ fn send(sender: &Sender<'_, Ring>, tally: &Tally, random: &mut fastrand::Rng) {
     match sender.send_slice_with(&items, timeout) {
         Ok(sent) => tally.add_sent(sent as u64),
         Err(SendTimeoutError::Timeout(())) => {}
-        // The dead receiver does not have a successor yet.
+        // The receiver has been killed, and its successor is not attached yet.
         Err(SendTimeoutError::Disconnected(())) => yield_now(),
         Err(error) => panic!("{error}"),
     }

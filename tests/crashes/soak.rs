@@ -36,7 +36,8 @@ struct Shared {
     ledgers: [Ledger; LEDGERS],
     /// The permits that a worker holds during some of its entries.
     permits: RobustSemaphore<PERMITS>,
-    /// The number of completed entries by worker and ledger, incremented after the entry.
+    /// The number of completed entries of each worker in each ledger. A worker increments the
+    /// number after each entry.
     known: [[AtomicU64; LEDGERS]; WORKERS],
 }
 
@@ -58,7 +59,7 @@ impl Ledger {
             .sum()
     }
 
-    /// Locks the ledger, and repairs it after owner death. Returns false on a timeout.
+    /// Locks the ledger, and repairs the ledger after owner death. Returns false on a timeout.
     fn lock(&self, timeout: Timeout) -> bool {
         match self.lock.lock_with(timeout) {
             Ok(Acquired::Clean) => {
@@ -119,7 +120,7 @@ pub fn run(region: &Region, role: &str) {
             .for_each(|number| shared.ledgers[*number].add_entry(worker));
         for number in locked {
             shared.ledgers[number].unlock();
-            // Release pairs with the Acquire load in the parent.
+            // Release: the increment of the count pairs with the parent's Acquire load.
             shared.known[worker][number].fetch_add(1, Release);
         }
         drop(permit);

@@ -55,7 +55,7 @@ pub fn tests() -> Vec<Test> {
 #[derive(ShmSafe)]
 pub struct Objects {
     lock: RawRobustMutex,
-    /// Protected by `lock`: the sum of the accounts is constant, except during a transfer.
+    /// The accounts, which `lock` protects. Their sum is constant, except during a transfer.
     #[shm(initial = [AtomicU64::new(SUM), AtomicU64::new(0)])]
     accounts: [AtomicU64; 2],
     semaphore: Semaphore,
@@ -91,7 +91,7 @@ const SIZE: usize = size_of::<Objects>() + 64;
 
 /// An operation, and the check that runs after its interruption.
 pub struct Operation {
-    /// The prefix of the operation's name: the type of the object.
+    /// The type of the object, which is the prefix of the operation's name.
     pub object: &'static str,
     pub name: &'static str,
     /// Runs in the parent before the child starts.
@@ -105,8 +105,8 @@ pub struct Operation {
     pub peer: fn(&Objects),
     /// Runs in the parent after the kill, and panics if an object is damaged.
     pub check: fn(&Objects),
-    /// Whether the child is killed only before and after each system call. This is set for
-    /// operations with many system calls and many instructions between them.
+    /// Whether the child is killed only before and after each system call. The flag is set for
+    /// operations that make many system calls with many instructions between the calls.
     pub at_system_calls: bool,
 }
 
@@ -142,7 +142,8 @@ pub fn run(region: &Region, role: &str) {
     let index: usize = role.parse().expect("the index of an operation");
     let objects: &Objects = region.attach("objects").expect("the objects");
     interlatch::sync::set_recheck_interval(Duration::MAX);
-    // A spin loop has thousands of instructions that change nothing.
+    // Spinning is disabled, because a spin loop executes thousands of instructions that change
+    // nothing.
     interlatch::sync::set_spinning(false);
     let perform = operations()[index].perform;
     // One-time initialization runs before the sweep.

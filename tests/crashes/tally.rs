@@ -1,18 +1,19 @@
-//! Counts of the items that pass while senders and receivers are killed. Items are consecutive
-//! numbers from 1. Some of the numbers are never sent.
+//! Counts the items that are sent and received while senders and receivers are killed. Items are
+//! consecutive numbers from 1. Some of the numbers are never sent.
 
 use interlatch::ShmSafe;
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Relaxed, Release};
 
-/// Counts of items. Each word is written by only one process at a time, with one instruction.
+/// The counts of sent and received items. Each word is written by only one process at a time, with
+/// one instruction.
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Tally {
     /// The number of the next item.
     #[shm(initial = AtomicU64::new(1))]
     pub next: AtomicU64,
-    /// The numbers of items sent and received, incremented after the operation.
+    /// The numbers of items sent and received. Each number is incremented after its operation.
     pub sent: AtomicU64,
     pub received: AtomicU64,
     /// The item received last, or 0.
@@ -26,7 +27,7 @@ impl Tally {
         self.next.fetch_add(count, Relaxed)
     }
 
-    /// Adds to the count of sent items.
+    /// Adds a number to the count of sent items.
     pub fn add_sent(&self, count: u64) {
         // Release in this function and in `add_received` pairs with the Acquire loads in the
         // parent.

@@ -2,8 +2,8 @@
 //! proceed.
 //!
 //! The first waiter shares a core with the process that wakes and kills it. The first waiter has
-//! the lowest priority, so it rarely runs between its wake-up and its death. If it does run, the
-//! test tries again.
+//! the lowest priority, so it rarely runs between its wake-up and its death. If the first waiter
+//! does run, the test tries again.
 
 use super::actor::{find, report};
 use super::harness::Test;
@@ -90,7 +90,7 @@ fn wake_up_reaches_next_waiter(object: &str, wake: fn(&Objects)) {
 
 const ATTEMPTS: usize = 50;
 
-/// Wakes and kills the first waiter. Returns whether it was killed before it ran.
+/// Wakes and kills the first waiter. Returns whether the waiter was killed before it ran.
 fn is_killed_before_it_runs(object: &str, wake: fn(&Objects)) -> bool {
     let region = Region::memfd("wakeups", 4096).expect("a region");
     let objects = objects(&region);
@@ -136,7 +136,7 @@ pub fn stay_on_core(index: usize) {
 /// Gives this process the lowest scheduling priority.
 fn yield_to_all() {
     let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: `parameters` outlives the call. 0 denotes this process.
+    // SAFETY: `parameters` outlives the call. The process ID 0 denotes this process.
     let returned = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
     assert_eq!(returned, 0, "the policy can be set");
 }
@@ -147,7 +147,7 @@ pub fn run(region: &Region, role: &str) {
     let (order, object) = role.split_once(' ').expect("an order and an object");
     if order == "first" {
         yield_to_all();
-        // The first waiter must keep its position in the queue.
+        // The first waiter does not recheck, so that it keeps its position in the queue.
         interlatch::sync::set_recheck_interval(Duration::MAX);
     }
     report("waiting");

@@ -20,7 +20,7 @@ struct Chat {
     keyboard: Option<File>,
     /// The output of the program, in chunks.
     expect_output: Receiver<String>,
-    /// The output that no test has waited for yet.
+    /// The part of the output that the test has not yet searched.
     unmatched: String,
     /// The complete output so far.
     all: String,
@@ -80,7 +80,8 @@ impl Chat {
             .expect("the chat reads its input");
     }
 
-    /// Waits until the program prints this text after the text that earlier calls waited for.
+    /// Waits until the program prints a text. The search begins after the text that the previous
+    /// call found.
     fn expect_output(&mut self, text: &str) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -161,7 +162,7 @@ fn stderr_of_failure(arguments: &[&str]) -> String {
     text
 }
 
-/// A child that is killed and reaped on drop.
+/// A child process that is killed and reaped when this value is dropped.
 struct Reaped(Child);
 
 impl Drop for Reaped {
@@ -257,7 +258,7 @@ fn messages_appear_while_the_user_types() {
         ada.expect_output("not yet");
         ada.type_text(" now\r");
         bo.expect_output("ada: not yet now\n");
-        // The terminal passes the input on after the chat has printed the prompt.
+        // The chat prints the prompt first, and then the terminal passes the input to the chat.
         ada.expect_output(" now");
         ada.expect_output("ada: ");
         ada.type_text(leave);

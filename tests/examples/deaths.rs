@@ -78,7 +78,7 @@ fn death_of_a_child_ends_the_other_processes() {
     for (name, arguments, count, killed) in cases {
         let stderr = stderr_after_death(name, arguments, count);
         let expected = format!("{name}: {killed} ended with signal: 9 (SIGKILL)");
-        // Before this error, other children may have reported errors caused by the death.
+        // The death may have caused errors in other children, which are printed before this error.
         let last = stderr.lines().last().unwrap_or_default();
         assert!(last.starts_with(&expected), "{stderr}");
     }
@@ -103,8 +103,8 @@ fn interrupted_or_killed_pipeline_leaves_no_process() {
         Signal::SIGHUP,
         Signal::SIGKILL,
     ] {
-        // The process that runs the tests may ignore some signals, as `nohup` does. This resets the
-        // signals for the commands.
+        // The process that runs the tests may ignore some signals, as `nohup` does. The test resets
+        // the signals for the commands.
         let mut command = Command::new("env");
         command.args(["--default-signal=TERM,INT,HUP"]);
         command.arg(example("pipeline").get_program());
@@ -250,7 +250,7 @@ fn with_output(name: &str, arguments: &[&str], output: impl Into<Stdio>) -> (Opt
         status = program.0.try_wait().expect("this process has the child");
         status.is_some()
     });
-    // This is the exit status as a shell reports it.
+    // Like a shell, the test reports a signal as the exit status 128 plus the signal's number.
     let signal = |status: ExitStatus| status.signal().map(|signal| 128 + signal);
     let status = status.and_then(|status| status.code().or(signal(status)));
     (status, program.stderr())
@@ -304,7 +304,7 @@ fn example_with_failing_output_ends_with_an_error_or_quietly() {
     assert_eq!(count_files("interlatch-no-output"), 0);
 }
 
-/// A separate thread prints the message when SIGHUP arrives.
+/// In this example, a separate thread prints a message when SIGHUP arrives.
 #[test]
 fn signals_with_closed_output_ends_at_hangup() {
     let mut program = Program::start(&mut example("signals"));

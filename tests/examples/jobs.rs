@@ -28,7 +28,7 @@ fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
         .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the example starts");
     let mut stdin = child.stdin.take().expect("piped");
-    // A program that ends early does not read its input.
+    // A write error is ignored, because a program that ends early does not read its input.
     let _ = stdin.write_all(input);
     drop(stdin);
     child.wait_with_output().expect("the example ends")

@@ -28,8 +28,8 @@ fn server_answers_many_clients() {
     assert_eq!(again.status.code(), Some(1), "the server removed the queue");
 }
 
-/// The requests that a killed client or a killed server leaves stay in the queue. The next server
-/// answers these requests.
+/// A request stays in the queue if its client or the server is killed before the server answers.
+/// The next server answers the request.
 #[test]
 fn next_server_answers_requests_of_killed_server() {
     let named = Named::new("mailbox-killed");

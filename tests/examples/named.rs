@@ -63,7 +63,7 @@ fn items_of_killed_sender_are_received() {
     assert_eq!(receiver.stderr(), stderr);
 }
 
-/// Two versions of a program differ in one field.
+/// A buffer's item type differs in one field between two versions of a program.
 #[test]
 fn attach_with_other_layout_names_both_layouts() {
     mod newer {

@@ -10,8 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-/// Builds the examples, because `cargo test --test examples` does not build them. `cargo test`
-/// does.
+/// Builds the examples. `cargo test` builds them itself, but `cargo test --test examples` does not.
 fn build() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -96,7 +95,7 @@ impl Named {
     }
 }
 
-/// A running example. Dropping it kills and reaps the process.
+/// A running example. Dropping this value kills and reaps the process.
 pub struct Program(pub Child);
 
 impl Program {
@@ -142,7 +141,7 @@ pub fn maps_region(process: i32, name: &str) -> bool {
     maps.contains(&format!("memfd:{name}"))
 }
 
-/// Waits until the condition holds. Panics with its description after a minute.
+/// Waits until the condition holds. Panics after a minute with the condition's description.
 pub fn wait_until(description: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
@@ -156,7 +155,7 @@ pub fn wait_until(description: &str, mut condition: impl FnMut() -> bool) {
 
 pub fn is_alive(process: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // A zombie counts as dead. Its new parent may not have reaped it yet.
+    // A zombie counts as dead, because its new parent may not have reaped the zombie yet.
     stat.rsplit(')')
         .next()
         .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))

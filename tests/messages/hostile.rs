@@ -126,7 +126,7 @@ fn corrupt(bytes: &mut [u8], random: &mut fastrand::Rng) {
         bytes[offset..offset + 8].copy_from_slice(&word.to_ne_bytes());
     }
     if random.bool() {
-        // This clears the summary, so the queue rebuilds everything from the message list.
+        // Clearing the summary makes the queue rebuild all other data from the message list.
         bytes[16..24].fill(0);
     }
 }

@@ -25,7 +25,7 @@ impl SysV {
         let queue = Self(id);
         let mut status = queue.status()?;
         status.msg_qbytes = bytes as libc::msglen_t;
-        // SAFETY: the call only reads `status`, which outlives it.
+        // SAFETY: the call only reads `status`, which outlives the call.
         Errno::result(unsafe { libc::msgctl(id, libc::IPC_SET, &raw mut status) })?;
         Ok(queue)
     }
@@ -33,12 +33,12 @@ impl SysV {
     fn status(&self) -> Result<libc::msqid_ds, Errno> {
         // SAFETY: zeros are a valid value of this structure of integers.
         let mut status = unsafe { core::mem::zeroed::<libc::msqid_ds>() };
-        // SAFETY: the call writes `status`, which outlives it.
+        // SAFETY: the call writes `status`, which outlives the call.
         Errno::result(unsafe { libc::msgctl(self.0, libc::IPC_STAT, &raw mut status) })?;
         Ok(status)
     }
 
-    /// Returns the numbers of messages and of bytes.
+    /// Returns the number of messages and the number of bytes in the queue.
     pub fn counts(&self) -> Result<(usize, usize), Errno> {
         let status = self.status()?;
         Ok((status.msg_qnum as usize, status.__msg_cbytes as usize))
@@ -130,7 +130,8 @@ impl Drop for Posix {
     }
 }
 
-/// Returns whether the system supports the queues that this call creates. Prints a notice if not.
+/// Returns whether the system supports the queues that this call creates. If the system does not
+/// support them, prints a notice.
 pub fn is_available<Queue>(call: &str, created: Result<Queue, Errno>) -> bool {
     match created {
         Ok(_) => true,

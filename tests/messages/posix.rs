@@ -58,7 +58,7 @@ fn highest_priority_comes_first_as_in_posix_queue() {
     });
 }
 
-/// The priority and bytes of a received message if there is one, or why the call would block.
+/// The priority and bytes of a received message, or the reason why the receive would block.
 type Outcome = Result<Option<(u32, Vec<u8>)>, &'static str>;
 
 fn perform(

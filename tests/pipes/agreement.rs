@@ -59,7 +59,8 @@ enum Call {
 #[derive(Debug)]
 struct Calls {
     calls: Vec<Call>,
-    /// The maximum number of bytes in the pipe. A write that would exceed it is skipped.
+    /// The maximum number of bytes in the pipe. The test skips a write that would exceed this
+    /// number.
     limit: usize,
 }
 

@@ -12,7 +12,8 @@ use std::time::Instant;
 
 type Bytes = BytePipe<[Slot<u8>]>;
 
-/// The number of bytes of a write. It does not divide the capacity, so some writes wrap around.
+/// The number of bytes of a write. The capacity is not a multiple of this number, so some writes
+/// wrap around the end of the pipe's memory.
 const WRITE: usize = 100;
 const CAPACITY: usize = 1009;
 const ROUNDS: usize = 30;

@@ -146,7 +146,7 @@ fn write(path: &str, timeout: &str, producer: &str, count: &str) {
     wait_for_driver();
 }
 
-/// Reads this number of streams, each until its end.
+/// Reads the given number of streams, each until its end.
 fn read(path: &str, timeout: &str, times: &str) {
     let fifo = Fifo::from_path(path).expect("the fifo exists");
     for _ in 0..times.parse().expect("a number") {
@@ -378,7 +378,7 @@ fn missing_permission_is_an_error() {
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(dir.folder.path(), open).expect("the test owns the file");
     if !geteuid().is_root() {
-        // For a file of the same user, only the file mode can deny access.
+        // The test denies access by the file mode, because the same user owns the file.
         for (path, mode) in [(dir.path(), 0), (dir.folder.path().to_owned(), 0o555)] {
             let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(path, mode).expect("the test owns the file");

@@ -307,8 +307,8 @@ fn unfinished_large_item_does_not_block() {
     assert_eq!(receiver.try_recv(), torn);
 }
 
-/// If the last sender ends in the middle of an item, each receiver gets an error. It gets neither
-/// the item nor the end of the stream.
+/// If the last sender ends in the middle of an item, each receiver gets an error. No receiver gets
+/// the torn item or the end of the stream.
 fn torn_item_is_distinguished_from_the_end() {
     tear::<u64>(5);
     tear::<Large>(4999);
@@ -361,7 +361,8 @@ fn tear<T: interlatch::Pod>(found: usize) {
     );
 }
 
-/// Threads take turns without the semaphores that separate processes need.
+/// Threads of one process send large items one after the other. Only separate processes need
+/// semaphores for this.
 fn threads_take_turns_at_sending_large_items() {
     const SIZE: usize = 40_000;
     let (reader, writer) = pipe::pipe(PAGE).expect("descriptors");

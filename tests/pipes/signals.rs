@@ -56,7 +56,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// The number of handled signals. Relaxed: the process has only one thread.
+/// The number of handled signals. Relaxed suffices, because the process has only one thread.
 static HANDLED: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count(_signal: libc::c_int) {

@@ -361,7 +361,8 @@ fn overlapping_objects_are_an_error() {
     );
 }
 
-/// A peer clears the directory, so the memory of an object in use looks free.
+/// A peer clears the directory, so the memory of an object appears to be free while processes use
+/// the object.
 fn object_in_use_is_not_overwritten() {
     let region = Region::memfd("rebuilt", 4096).expect("a page");
     let first: &RobustMutex<u64> = region.create("first", ()).expect("the region has room");
@@ -369,7 +370,7 @@ fn object_in_use_is_not_overwritten() {
     *guard = 7;
     let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let file = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
-    // This clears everything after the magic number, the sizes and the lock of the directory.
+    // The peer clears everything after the magic number, the sizes and the lock of the directory.
     file.write_all_at(&[0; HEADER - 104], 104)
         .expect("the object exists");
     assert_eq!(region.objects().count(), 0, "the directory is clear");

@@ -93,7 +93,7 @@ pub fn corrupt(raw: &Raw, random: &mut fastrand::Rng) {
     }
 }
 
-/// Returns the word after changing a bit, a byte, a half, or all of it.
+/// Returns a corrupted copy of the word: one bit, one byte, one half or the whole word is changed.
 pub fn corrupted(word: u64, random: &mut fastrand::Rng) -> u64 {
     let page = HEADER as u64;
     let special = [0, 1, page - 1, page, u64::MAX, u64::MAX / 2, 1 << 32];
@@ -167,7 +167,7 @@ fn use_buffer<B: Unregistered<Item = u64> + ?Sized>(buffer: &B) {
     );
 }
 
-/// Counts of outcomes: the number of successes, and the number of each error by its name.
+/// The counts of the outcomes: the number of successes, and the number of each error by its name.
 #[derive(Default)]
 pub struct Outcomes(BTreeMap<String, u64>);
 

@@ -18,8 +18,8 @@ pub fn tests() -> Vec<Test> {
 
 const SIZE: usize = 8 << 20;
 
-/// Returns the bytes in huge pages after all memory was used: first for the creator, then for a
-/// process that attaches.
+/// Returns how many bytes of a fully used region are in huge pages: first in the creator's mapping,
+/// then in the mapping of a process that attaches.
 fn huge_bytes(options: &RegionOptions) -> [usize; 2] {
     let region = options.memfd("huge").expect("the region can be created");
     let semaphores: &[Semaphore] = region

@@ -197,7 +197,7 @@ fn foreign_segment_is_not_modified() {
     }
 }
 
-/// In the header, the boot ID follows the PID namespace.
+/// In the region's header, the boot ID at offset 32 follows the PID namespace.
 fn region_of_earlier_boot_is_an_error() {
     const BOOT: u64 = 32;
     let scratch = Scratch::new();

@@ -108,7 +108,7 @@ pub fn run(shared: &Region, arguments: &[String]) {
 fn create(name: &RegionName, balance: &Balance) {
     let region = match RegionOptions::new(4096).create_or_attach(name) {
         Ok(region) => region,
-        // In each attempt, another process removed the region.
+        // Every attempt failed, because another process removed the region during each attempt.
         Err(RegionError::Busy) => return,
         Err(other) => panic!("{name}: {other:?}"),
     };

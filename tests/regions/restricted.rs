@@ -75,7 +75,7 @@ fn without_descriptors(names: &[RegionName]) -> String {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: the call only reads the structure, which outlives it.
+    // SAFETY: the call only reads the structure, which outlives the call.
     let limited = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const no_descriptors) };
     Errno::result(limited).expect("the limit can be lowered");
     let options = RegionOptions::new(4096);

@@ -125,8 +125,8 @@ fn check(program: &Program, run: Run) -> Result<(), String> {
     ))
 }
 
-/// Changes a program so that it terminates: it releases all permits, and closes and drains every
-/// stream.
+/// Changes a program so that it terminates: the changed program releases all permits, and closes
+/// and drains every stream.
 fn prepare(program: &Program) -> (Object, Vec<Vec<Call>>) {
     let mut object = program.object;
     object.capacity = object.capacity.max(1);

@@ -38,7 +38,7 @@ pub fn size(object: &Object) -> usize {
     4096 + (item * object.capacity).max(queue)
 }
 
-/// Creates the object, or attaches to it with a handle on each side.
+/// Creates the object, or attaches to the object with a handle on each side.
 pub fn open<'a>(
     region: &'a Region,
     object: &Object,

@@ -43,7 +43,7 @@ pub struct Object {
     pub kind: Kind,
     /// The number of initial permits, of slots, or of messages.
     pub capacity: usize,
-    /// Whether an item has 1 KiB instead of 8 bytes.
+    /// Whether the size of an item is 1 KiB instead of 8 bytes.
     pub large: bool,
     /// Whether a buffer's items are sent in batches of one item. A larger batch would be several
     /// steps of the specification.
@@ -299,7 +299,7 @@ pub fn programs(kind: Kind) -> impl Strategy<Value = Program> {
     })
 }
 
-/// Gives each sent item a distinct number.
+/// Gives each sent item in a program a distinct number.
 fn number_items(mut steps: Vec<(usize, Call)>) -> Vec<(usize, Call)> {
     let mut next = 0;
     for (_, call) in &mut steps {

@@ -259,7 +259,7 @@ impl Driver {
     }
 }
 
-/// Starts the actors, and returns when all have attached.
+/// Starts the actors, and returns when all actors have attached.
 fn start(region: &Region, object: &Object) -> Result<Vec<Actor>, String> {
     let object_text = serde_json::to_string(object).map_err(|error| error.to_string())?;
     let mut actors: Vec<Actor> = (0..object.processes)

@@ -1,4 +1,4 @@
-//! Opens pages in a real browser and records the errors that they cause.
+//! Opens pages in a real browser and records the errors that the pages cause.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use headless_chrome::browser::tab::Tab;
@@ -26,7 +26,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Starts a browser. It ends when this value is dropped.
+    /// Starts a browser, which ends when this value is dropped.
     pub fn open() -> Result<Self> {
         let options = LaunchOptions::default_builder()
             // The tests open only files of this project, and they may run as root.
@@ -134,7 +134,7 @@ impl Page {
         text.ok_or_else(|| anyhow!("{expression} is {answer}: expected a string"))
     }
 
-    /// Presses keys in this order.
+    /// Presses these keys on the page, one after the other.
     pub fn press(&self, keys: &[&str]) -> Result<()> {
         keys.iter()
             .try_for_each(|key| self.tab.press_key(key).map(|_| ()))

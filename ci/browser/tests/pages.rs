@@ -10,10 +10,11 @@ use std::fs;
 /// A lock that forgets a waiter, so two of three processes sleep forever.
 const DEADLOCK: &str = "broken-lock-that-forgets-other-waiters.html";
 
-/// A semaphore without an acquire: the execution ends in a data race.
+/// A semaphore without Acquire ordering: the execution ends in a data race.
 const RACE: &str = "broken-semaphore-acquired-relaxed.html";
 
-/// Returns the rows that a page must have: its steps without consecutive repetitions.
+/// Returns the rows that a page must show: the steps of its execution without consecutive
+/// repetitions.
 fn fold(steps: &Value) -> Result<Vec<Value>> {
     let mut rows: Vec<Value> = Vec::new();
     for step in steps.as_array().context("an array")? {
@@ -175,7 +176,7 @@ fn summary_page_shows_the_results_of_the_run() -> Result<()> {
         shown == expected,
         "the page shows {shown}, expected {expected}"
     );
-    // Each correct model, each bug and each fixed form has one badge.
+    // The board has one badge for each correct model, each bug and each fixed form.
     let badges = page.count(
         "document.querySelectorAll('#properties .badge, #museum .badge, #bugs .badge').length",
     )?;

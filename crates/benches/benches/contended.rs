@@ -1,14 +1,16 @@
-//! The throughput of a contended lock, and how the workers share it.
+//! The throughput of a contended lock, and how evenly the workers share the lock.
 //!
-//! The locks of interlatch run between processes and between threads. They are compared with the
-//! locks of std and parking_lot between threads, and with the locks of libc and the kernel between
-//! processes. The locks of std and parking_lot are made for threads only. There are two, four or
-//! eight workers, assigned to the cores in turn, and three loads: an empty critical section, 100 ns
-//! inside, and 100 ns inside with 300 ns outside. The last load is the most realistic one.
+//! The locks of interlatch run between processes and between threads. Between threads, they are
+//! compared with the locks of std and parking_lot, which are made for threads only. Between
+//! processes, they are compared with the locks of libc and the kernel.
 //!
-//! With an empty critical section, a lock has a high throughput if its last holder can lock it
-//! again immediately. So the table also shows the handoffs: how often per second another worker
-//! acquires the lock.
+//! A comparison has two, four or eight workers, which are distributed over the cores. There are
+//! three loads: an empty critical section, a critical section of 100 ns, and a critical section of
+//! 100 ns followed by 300 ns of other work. The last load is the most realistic one.
+//!
+//! With an empty critical section, a lock reaches a high throughput if one worker locks it again
+//! immediately after each unlock. The table therefore also shows the handoffs: how often per second
+//! the lock passes from one worker to another.
 //!
 //! ```text
 //! cargo bench --bench contended -- "2 workers"
@@ -24,7 +26,7 @@ use interlatch_benches::{
 };
 use std::time::Duration;
 
-/// The number of rounds in a comparison. `ROUND` is the length of a subject's round.
+/// The number of rounds in a comparison. The constant `ROUND` is the length of a subject's round.
 const ROUNDS: usize = 20;
 const ROUND: Length = Length::Timed(Duration::from_millis(25));
 
@@ -33,7 +35,7 @@ const RAW_THREADS: &str = "RawMutex, threads";
 const ROBUST: &str = "RobustMutex, processes";
 const SEMAPHORE: &str = "Semaphore, processes";
 const PTHREAD_ROBUST: &str = "pthread robust, processes";
-/// The locks between threads, which set the goal of some comparisons.
+/// The locks for threads. Some comparisons take their goal from these locks.
 const THREADS: [&str; 2] = ["std, threads", "parking_lot, threads"];
 
 fn main() -> Result<()> {
@@ -116,8 +118,9 @@ fn subjects(comparison: &mut Comparison, load: Load) -> Result<()> {
     Ok(())
 }
 
-/// Adds the goals. With work outside the critical section, the goals compare with libc's robust
-/// lock. Otherwise the goals compare with the locks between threads.
+/// Adds the goals to a comparison. If the workers do other work outside the critical section, the
+/// goals compare interlatch with libc's robust lock. Otherwise the goals compare interlatch with
+/// the locks for threads.
 fn goals(comparison: &mut Comparison, is_outside: bool) {
     if is_outside {
         comparison.versus(ROBUST, PTHREAD_ROBUST, at_least(1.5));

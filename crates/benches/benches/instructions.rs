@@ -1,10 +1,13 @@
-//! The instructions of uncontended paths, counted by callgrind and therefore reproducible.
+//! Counts the instructions of uncontended operations. callgrind counts them, so the counts are
+//! reproducible.
 //!
-//! The counts include the instructions of interlatch, inlined into the callers. Instructions of
-//! libc are shown but not judged: they are in `memcpy` for larger items, which depends on the CPU.
-//! Instructions of the kernel are not visible, but no measured path makes a system call.
+//! The counts include the instructions of interlatch, which are inlined into the callers. The
+//! instructions of libc are shown but not judged. They belong to `memcpy`, which copies larger
+//! items and depends on the CPU. callgrind does not see the kernel's instructions, but no measured
+//! operation makes a system call.
 //!
-//! `ci/instructions` runs this benchmark and sets the environment that valgrind needs.
+//! The script `ci/instructions` runs this benchmark and sets the environment variables that
+//! valgrind needs.
 
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::Table;
@@ -25,22 +28,24 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 
-/// The maximum relative increase over the baseline. A larger increase fails.
+/// The maximum relative increase of a count over the baseline. The benchmark fails at a larger
+/// increase.
 const TOLERANCE: f64 = 0.03;
 /// The number of operations in a measurement.
 const REPEATS: u32 = 1000;
-/// The number of operations before the measurement, for first-time initialization.
+/// The number of operations that run before the measurement, to complete first-time initialization.
 const WARM_UP: u32 = 10;
-/// The operation that measures the empty loop. Its count is subtracted from the counts of the
-/// others.
+/// The name of the operation that measures the empty loop. The count of the empty loop is
+/// subtracted from each other operation's count.
 const EMPTY_LOOP: &str = "nothing";
-/// The function that callgrind counts.
+/// The name of the function whose instructions callgrind counts.
 const MEASURED: &str = "interlatch_measured";
 
 type Operation = Box<dyn Fn()>;
 type Prepare = fn() -> Result<Operation>;
 
-/// All operations. Each restores the state of its object.
+/// All measured operations. Each operation returns its object to the state from before the
+/// operation.
 const OPERATIONS: [(&str, Prepare); 15] = [
     (EMPTY_LOOP, || Ok(Box::new(|| ()))),
     ("RawMutex: lock, unlock", raw_mutex),
@@ -84,7 +89,8 @@ fn main() -> Result<()> {
         ["--only", name] => run(name),
         ["--judge", baseline] => judge(Path::new(baseline)),
         ["--update", baseline] => update(Path::new(baseline)),
-        // As part of the other benchmarks or tests, the program runs each operation once.
+        // When this program runs together with the other benchmarks or tests, it runs each
+        // operation once.
         _ => OPERATIONS.iter().try_for_each(|(name, _)| run(name)),
     }
 }
@@ -98,8 +104,8 @@ fn run(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs the operation. callgrind finds the function by its name.
-// SAFETY: no linked library defines this name.
+/// Runs the operation. callgrind finds this function by its name.
+// SAFETY: no linked library defines a symbol with this function's name.
 #[unsafe(no_mangle)]
 #[inline(never)]
 fn interlatch_measured(operation: &dyn Fn()) {
@@ -108,7 +114,7 @@ fn interlatch_measured(operation: &dyn Fn()) {
     }
 }
 
-/// Creates an object in a region. The region lives until the program ends.
+/// Creates an object in a new region. The region exists until the program ends.
 fn create<T: ShmObject + ?Sized>(plan: T::Config) -> Result<&'static T> {
     let region = Box::leak(Box::new(Region::memfd("instructions", 1 << 16)?));
     Ok(region.create("object", plan)?)
@@ -214,14 +220,14 @@ fn message_queue_of_values() -> Result<Operation> {
     }))
 }
 
-/// The instructions of one operation.
+/// The number of instructions of one operation.
 #[derive(Clone, Copy, Default)]
 struct Count {
     ours: f64,
     others: f64,
 }
 
-/// Counts the instructions of all operations, without the instructions of the loop.
+/// Counts the instructions of all operations, and subtracts the instructions of the empty loop.
 fn count_all() -> Result<Vec<(&'static str, Count)>> {
     let loops = count(EMPTY_LOOP)?.ours;
     let counted = OPERATIONS.iter().skip(1).map(|(name, _)| {
@@ -232,7 +238,7 @@ fn count_all() -> Result<Vec<(&'static str, Count)>> {
     counted.collect()
 }
 
-/// Runs this program again under callgrind.
+/// Counts the instructions of one operation by running this program again under callgrind.
 fn count(name: &str) -> Result<Count> {
     let program = std::env::current_exe()?;
     let folder = tempfile::tempdir()?;
@@ -265,11 +271,12 @@ fn count(name: &str) -> Result<Count> {
     Ok(count)
 }
 
-/// Sums the instructions of each program or library in callgrind's file.
+/// Sums the instructions of each program or library in callgrind's output file.
 ///
-/// An `ob=` line gives the name of an object, or the number of an earlier name. The lines with a
-/// position and a count that follow belong to this object. The line after `calls=` is not added,
-/// because it counts the callee, which also has lines of its own.
+/// An `ob=` line names a program or library, either by its path or by the number of an earlier
+/// path. The following lines with a position and a count belong to this program or library. The
+/// line after `calls=` is skipped: it counts the instructions of the called function, which the
+/// lines of that function count too.
 fn instructions_by_object(text: &str) -> HashMap<String, u64> {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut counts: HashMap<String, u64> = HashMap::new();
@@ -297,7 +304,7 @@ fn instructions_by_object(text: &str) -> HashMap<String, u64> {
     counts
 }
 
-/// Returns the compiler and the architecture, on which the counts depend.
+/// Returns the compiler version and the architecture. The counts depend on both.
 fn environment() -> Result<String> {
     let output = Command::new("rustc").arg("--version").output();
     let version = String::from_utf8(output.context("asking rustc")?.stdout)?;
@@ -328,7 +335,8 @@ fn read(text: &str) -> Result<BTreeMap<&str, f64>> {
     counts.collect()
 }
 
-/// Compares the counts with the baseline. Returns an error if a count has risen.
+/// Compares the counts with the baseline. Returns an error if a count has increased beyond the
+/// tolerance.
 fn judge(baseline: &Path) -> Result<()> {
     let text = fs::read_to_string(baseline)?;
     let environment = environment()?;

@@ -1,4 +1,5 @@
-//! The limits of the machine: no primitive is faster than these operations.
+//! The speed limits of the machine: no synchronization primitive is faster than the operations
+//! measured here.
 //!
 //! ```text
 //! cargo bench --bench limits
@@ -83,7 +84,7 @@ fn main() -> Result<()> {
     session.finish()
 }
 
-/// Creates a subject with one worker that repeats the operation.
+/// Creates a subject with one worker that repeats an operation.
 fn alone(name: &str, operation: impl FnMut() + Clone + Send + 'static) -> Subject {
     let mut operation = operation;
     Subject::uniform(name, Processes, 1, move |_, round: &Round<'_>| {

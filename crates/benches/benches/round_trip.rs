@@ -1,7 +1,8 @@
-//! Round trips between two workers that wait for each other: the median and the 99th percentile.
+//! Measures round trips between two workers that wait for each other: the median and the 99th
+//! percentile.
 //!
-//! On one core the lower bound is the kernel's bare futex. On two cores it is a cache line that
-//! both workers poll.
+//! With both workers on one core, the lower bound is a bare futex of the kernel. With two cores,
+//! the lower bound is a cache line that both workers poll.
 //!
 //! ```text
 //! cargo bench --bench round_trip -- "one core"
@@ -49,8 +50,8 @@ fn main() -> Result<()> {
             comparison.rounds(ROUNDS);
             comparison.versus(SEMAPHORES, LINE, at_most(1.3));
             comparison.versus(CONDVAR, LINE, at_most(1.3));
-            // Two semaphores use one cache line per direction. This peer does the same with plain
-            // stores.
+            // The two semaphores use one cache line per direction. This peer also uses one cache
+            // line per direction, but only plain stores.
             comparison.versus(SEMAPHORES, LINES, None);
             comparison.versus(LINES, LINE, None);
             comparison.peer(signal_round_trips(
@@ -147,8 +148,8 @@ fn our_subjects(comparison: &mut Comparison) -> Result<()> {
     Ok(())
 }
 
-/// Creates a subject whose writer times the round trips. A round trip ends with the writer's slot,
-/// because the writer's slot follows the reader's.
+/// Creates a subject whose writer times the round trips. A round trip ends when the writer is
+/// admitted to its slot, because that slot comes after the reader's slot.
 fn pair(name: &str) -> Result<Subject> {
     let pair: &SemaphorePair = create_in_region(4096, ())?;
     let writer: Worker = Box::new(move || {

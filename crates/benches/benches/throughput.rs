@@ -1,5 +1,5 @@
-//! Items per second from one sender to one receiver. All channels pass items one by one. Channels
-//! of interlatch pass them in batches too.
+//! Measures how many items per second one sender passes to one receiver. All channels pass items
+//! one by one. The channels of interlatch also pass items in batches.
 //!
 //! ```text
 //! cargo bench --bench throughput -- "64 B, capacity 1024"

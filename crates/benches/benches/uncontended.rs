@@ -1,21 +1,22 @@
 //! The cost of uncontended locks and permits, compared with their peers.
 //!
-//! Each object is at the start of its own shared mapping. Objects of interlatch are in a memfd
-//! region, and their peers are in anonymous shared memory. The kernel treats both kinds of memory
-//! alike.
+//! Each object is at the start of its own shared mapping. The interlatch objects are in memfd
+//! regions, and their peers are in anonymous shared memory. The kernel handles memfds and anonymous
+//! shared memory in the same way.
 //!
-//! The subjects take turns in rounds of less than half a millisecond. Then criterion measures each
-//! subject, unless `--table` is given.
+//! The subjects run alternately, in rounds of less than half a millisecond. After the rounds,
+//! criterion measures each subject, unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench uncontended -- --table
 //! ```
 //!
-//! Most of the cost of a pair is its read-modify-write operations, which take about 5 ns each on a
-//! CPU of 2021. A pair has two of them, and one more for each operation that predicts the
-//! semaphore's state wrongly. The prediction is right for a semaphore with 1 permit. With 5
-//! permits, the prediction is wrong for an acquire and for a bare release. The release of a guard
-//! predicts correctly, because the guard knows the value that its acquire stored.
+//! A pair is a lock and an unlock, or an acquire and a release. Most of the cost of a pair comes
+//! from its read-modify-write operations, which take about 5 ns each on a CPU of 2021. A pair has
+//! two such operations, plus one for each operation that mispredicts the semaphore's state. For a
+//! semaphore with 1 permit, the prediction is right. For a semaphore with 5 permits, an acquire and
+//! a bare release both mispredict. The release of a guard predicts correctly, because the guard
+//! knows the value that its acquire stored.
 
 use anyhow::Result;
 use core::sync::atomic::compiler_fence;
@@ -35,14 +36,16 @@ use std::time::Duration;
 
 const ROUNDS: usize = 120;
 const ROUND: Length = Length::Counted(Duration::from_micros(400));
-/// The maximum ratio of the time of a lock to that of the locks of parking_lot and std.
+/// The maximum ratio between the time of an interlatch lock and the time of a lock of parking_lot
+/// or std.
 const GOAL: f64 = 1.03;
-/// The maximum ratio of the time of a robust lock to that of libc's robust lock.
+/// The maximum ratio between the time of interlatch's robust lock and the time of libc's robust
+/// lock.
 const ROBUST_TO_PTHREAD: f64 = 0.85;
-/// The maximum ratio of the time of a semaphore to that of libc's semaphore.
+/// The maximum ratio between the time of interlatch's semaphore and the time of libc's semaphore.
 const SEMAPHORE_TO_POSIX: f64 = 0.95;
-/// The initial permits of the semaphores. A pair acquires and releases one permit. The first value
-/// is that of a semaphore used as a lock. The second is an arbitrary larger value.
+/// The initial numbers of permits of the semaphores. Each pair acquires and releases one permit. A
+/// semaphore used as a lock has 1 permit. The second number is an arbitrary larger value.
 const PERMITS: [u32; 2] = [1, 5];
 
 fn main() -> Result<()> {
@@ -71,7 +74,7 @@ fn main() -> Result<()> {
     session.finish()
 }
 
-/// An object and a pair of operations that restores its state.
+/// An object, and two operations that together leave the object unchanged.
 struct Pair {
     is_ours: bool,
     name: String,
@@ -85,8 +88,9 @@ impl Pair {
         pair: impl Fn(&T) + Send + Sync + 'static,
     ) -> Self {
         let repeat = move |count| {
-            // `black_box` hides the object from the compiler. It is called once and not per pair,
-            // because each call would add an indirection to the measured time.
+            // `black_box` hides the object from the compiler. The code calls `black_box` once
+            // instead of once per pair, because each call would add an indirection to the measured
+            // time.
             let object = black_box(object);
             for _ in 0..count {
                 pair(object);
@@ -164,7 +168,8 @@ fn lock_goals(comparison: &mut Comparison) {
     comparison.versus("RawMutex", "parking_lot::RawMutex", goal);
     comparison.versus("RawMutex, held", "parking_lot::RawMutex", goal);
     let robust = "RobustMutex";
-    // This comparison has no goal, because even the minimal protocol does not reach the ratio.
+    // This comparison has no goal, because even a minimal robust-lock protocol is slower than the
+    // goal.
     comparison.versus(robust, "RawMutex", None);
     comparison.versus(
         robust,
@@ -196,8 +201,8 @@ fn semaphore_goals(comparison: &mut Comparison) {
     }
 }
 
-// The pairs are always inlined. Otherwise the compiler would inline only some pairs, and the time
-// of the other pairs would include a call.
+// Every pair is always inlined. Otherwise the compiler would inline only some pairs, and the
+// measured time of the other pairs would include a function call.
 
 #[inline(always)]
 fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
@@ -206,7 +211,7 @@ fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
     unsafe { lock.unlock() };
 }
 
-/// Locks through `RawLock`, like the channels of interlatch.
+/// Locks through the trait `RawLock`, as interlatch's channels do.
 #[inline(always)]
 fn lock(lock: &RawMutex) {
     drop(lock.lock());
@@ -219,13 +224,14 @@ fn lock_api_lock<L: lock_api::RawMutex>(mutex: &lock_api::Mutex<L, u64>) {
 
 #[inline(always)]
 fn std_lock(mutex: &std::sync::Mutex<u64>) {
-    // No owner panics, so the lock is never poisoned. The check is here because users write it.
+    // The lock is never poisoned, because no owner panics. The code still checks for poisoning,
+    // because users write this check.
     drop(mutex.lock().unwrap());
 }
 
 #[inline(always)]
 fn robust_lock(mutex: &RobustMutex<u64>) {
-    // No owner dies. The check is here because users write it.
+    // No lock owner dies. The code still checks for owner death, because users write this check.
     drop(mutex.lock().unwrap());
 }
 
@@ -237,8 +243,8 @@ fn guard(semaphore: &Semaphore) {
 #[inline(always)]
 fn calls(semaphore: &Semaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
-    // The permit was acquired above, so the release cannot fail. The check is here because users
-    // write it.
+    // The release cannot fail, because the permit was acquired above. The code still checks the
+    // result, because users write this check.
     semaphore.release(1).unwrap();
 }
 
@@ -248,10 +254,10 @@ fn system_v(semaphore: &SysVHandle) {
     semaphore.change(0, 1);
 }
 
-/// The minimal cost of the robust-lock protocol: a store before and after each of the two
-/// exchanges.
+/// A minimal robust-lock protocol, which shows the protocol's lowest possible cost. The protocol
+/// has two exchanges, each with a store before it and a store after it.
 ///
-/// An exchange must wait until the stores before it are complete.
+/// An exchange must wait until all earlier stores are complete.
 #[derive(Default)]
 struct MinimalRobustLock {
     word: AtomicU32,

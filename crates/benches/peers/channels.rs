@@ -1,4 +1,4 @@
-//! The channels of other crates.
+//! The channels of other crates, with which the interlatch buffers are compared.
 
 use anyhow::Result;
 use iceoryx2::port::backpressure_strategy::BackpressureStrategy;
@@ -63,7 +63,8 @@ impl<const N: usize> Channel<N> for Rtrb<N> {
     }
 }
 
-/// A channel that sends bytes and not values, because the crate sends bytes without a serializer.
+/// A channel of the crate ipc-channel. The channel sends bytes instead of values, because the crate
+/// sends bytes without a serializer.
 pub struct IpcChannel(TakeOnce<IpcBytesSender>, TakeOnce<IpcBytesReceiver>);
 
 impl IpcChannel {
@@ -90,10 +91,10 @@ impl<const N: usize> Channel<N> for IpcChannel {
 
 type Items<const N: usize> = PortFactory<ipc::Service, [u8; N], ()>;
 
-/// A service with one publisher and one subscriber. The service does not overflow: a publisher
-/// retries while the buffer of the subscriber is full.
+/// An iceoryx2 service with one publisher and one subscriber. The service does not overflow: while
+/// the subscriber's buffer is full, the publisher retries.
 ///
-/// The workers create it. The names of its files begin with `prefix`.
+/// The workers create the service. The names of the service's files begin with `prefix`.
 pub struct Iceoryx {
     prefix: String,
     capacity: usize,
@@ -124,7 +125,7 @@ impl Iceoryx {
         builder.create().expect("a node")
     }
 
-    /// Opens the service. The first worker creates it.
+    /// Opens the service. The first worker that calls this function creates the service.
     fn service<const N: usize>(&self, node: &Node<ipc::Service>) -> Items<N> {
         node.service_builder(&"items".try_into().expect("a name"))
             .publish_subscribe::<[u8; N]>()
@@ -141,9 +142,9 @@ fn folder(prefix: &str) -> String {
     format!("/tmp/{prefix}")
 }
 
-/// Removes the files of killed workers.
+/// Removes the files that killed workers have left behind.
 fn remove(prefix: &str) {
-    // The folder exists only if a worker was killed.
+    // The files' folder still exists only if a worker was killed.
     let _ = fs::remove_dir_all(folder(prefix));
     for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().contains(prefix) {

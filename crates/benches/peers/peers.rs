@@ -1,8 +1,8 @@
-//! Buffers of interlatch, compared with iceoryx2 and ipc-channel between processes and with
+//! Compares the interlatch buffers with iceoryx2 and ipc-channel between processes, and with
 //! crossbeam-channel and rtrb between threads.
 //!
-//! iceoryx2's subscriber and rtrb have no blocking call, so their workers poll. Nothing else runs
-//! on the cores of these workers.
+//! The subscriber of iceoryx2 and the crate rtrb have no blocking calls. Their workers therefore
+//! poll, each on a core that nothing else uses.
 //!
 //! ```text
 //! cargo bench --manifest-path crates/benches/peers/Cargo.toml -- "64 B, capacity 1024"
@@ -73,7 +73,7 @@ where
         let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
         comparison.ours(stream_in_batches("BoundedBuffer", kind, bounded, BATCH));
     }
-    // iceoryx2 and rtrb copy items into and out of shared memory, and do not check whether the
+    // iceoryx2 and rtrb copy items into and out of shared memory. They do not check whether the
     // other side is alive.
     if cores() > 1 {
         let (iceoryx, removed) = Iceoryx::new(capacity)?;

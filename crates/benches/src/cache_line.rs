@@ -1,4 +1,5 @@
-//! A cache line that two cores write in turn: the lower bound for communication between cores.
+//! Measures a cache line that two cores write alternately: the lower bound for communication
+//! between cores.
 
 use super::workers::{Affinity, Padded, WorkerGroup};
 use super::{Round, Subject, Tally, Worker, WorkerKind, cores, shared};
@@ -6,16 +7,16 @@ use anyhow::Result;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::{Acquire, Release};
 
-/// The number of round trips in one measurement, which takes a few milliseconds at most.
+/// The number of round trips in one measurement. A measurement takes a few milliseconds at most.
 const TRIPS: u64 = 2_000;
 
-/// Two processes on two cores that share a cache line.
+/// Two processes, each on its own core, that alternately write one cache line.
 pub struct CacheLine {
     group: WorkerGroup,
 }
 
 impl CacheLine {
-    /// Starts the processes. Returns `None` on a machine with one core.
+    /// Starts the two processes. Returns `None` on a machine with one core.
     pub fn new() -> Result<Option<Self>> {
         if cores() < 2 {
             return Ok(None);
@@ -25,7 +26,7 @@ impl CacheLine {
         Ok(Some(Self { group }))
     }
 
-    /// Returns the mean transfer time of the line from one core to the other, in nanoseconds.
+    /// Returns the mean time that the cache line takes from one core to the other, in nanoseconds.
     pub fn nanoseconds(&mut self) -> Result<f64> {
         let report = self.group.count(TRIPS)?;
         Ok(report.seconds * 1e9 / (2 * TRIPS) as f64)
@@ -40,8 +41,8 @@ fn workers() -> Result<Vec<Worker>> {
     Ok(vec![worker(0), worker(1)])
 }
 
-/// Waits until the word holds the number of this side, then writes the number of the other side.
-/// Because the loop has no pause, the measured time is the lower bound.
+/// Waits until the word holds this side's number, then writes the other side's number. The loop has
+/// no pause, so the measured time is the lower bound.
 fn bounce(word: &AtomicU32, own: u32, round: &Round<'_>) -> Tally {
     for _ in 0..round.count {
         while word.load(Acquire) != own {}

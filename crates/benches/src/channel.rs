@@ -1,4 +1,5 @@
-//! Channels that carry items between two workers: those of interlatch and those of the kernel.
+//! Channels that carry items between two workers: the channels of interlatch and those of the
+//! kernel.
 
 use super::memory::{create_in_region, leak, shared, shared_zeros};
 use super::{
@@ -21,16 +22,16 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
-/// A channel for items of `N` bytes in one direction.
+/// A channel that carries items of `N` bytes in one direction.
 pub trait Channel<const N: usize>: Sync + 'static {
-    /// Creates the function that sends an item. The worker that sends calls this method.
+    /// Creates the function that sends an item. The sending worker calls `sender`.
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static;
-    /// Creates the function that waits for an item and receives it. The worker that receives calls
-    /// this method.
+    /// Creates the function that waits for an item and receives the item. The receiving worker
+    /// calls `receiver`.
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static;
 
-    /// Creates a function that receives an item and, if possible, reads it without copying it out
-    /// of the channel.
+    /// Creates a function that receives an item. If possible, the function reads the item in the
+    /// channel instead of copying the item.
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let (mut receive, mut item) = (self.receiver(), Box::new([0; N]));
         move || {
@@ -40,13 +41,13 @@ pub trait Channel<const N: usize>: Sync + 'static {
     }
 }
 
-/// Reads one byte of every cache line.
+/// Reads one byte of every cache line of `bytes`.
 pub fn touch_cache_lines(bytes: &[u8]) {
     let sum = bytes.iter().step_by(64).fold(0_u8, |sum, byte| sum ^ byte);
     black_box(sum);
 }
 
-/// A value that a single worker takes.
+/// A value that can be taken once. Only one worker takes the value.
 pub struct TakeOnce<T>(Mutex<Option<T>>);
 
 impl<T> TakeOnce<T> {
@@ -60,7 +61,8 @@ impl<T> TakeOnce<T> {
     }
 }
 
-/// Creates a subject in which one worker sends and the other receives and reads each item.
+/// Creates a subject in which one worker sends items and the other worker receives and reads each
+/// item.
 pub fn stream<const N: usize, C: Channel<N>>(
     name: &str,
     kind: WorkerKind,
@@ -88,7 +90,7 @@ pub fn stream<const N: usize, C: Channel<N>>(
     )
 }
 
-/// A buffer of interlatch.
+/// A channel over an interlatch buffer.
 pub struct BufferChannel<B: 'static + ?Sized>(pub &'static B);
 
 impl<B: ShmObject + ?Sized> BufferChannel<B> {
@@ -118,10 +120,10 @@ where
     }
 }
 
-/// Creates a subject in which a buffer's items are sent and received in batches.
+/// Creates a subject in which the items of a buffer are sent and received in batches.
 ///
-/// The sender fills a vector with `batch` items and sends them. The receiver receives the available
-/// items, up to `batch` of them.
+/// The sender fills a vector with `batch` items and sends them. The receiver receives as many items
+/// as are available, up to `batch`.
 pub fn stream_in_batches<const N: usize, B>(
     name: &str,
     kind: WorkerKind,
@@ -165,7 +167,8 @@ where
     )
 }
 
-/// A buffer of interlatch whose items are sent from and received into the caller's memory.
+/// A channel over an interlatch buffer. The channel sends items from the caller's memory and
+/// receives items into the caller's memory.
 pub struct BufferChannelByRef<B: 'static + ?Sized>(pub &'static B);
 
 impl<const N: usize, B> Channel<N> for BufferChannelByRef<B>
@@ -184,7 +187,7 @@ where
     }
 }
 
-/// A message queue of interlatch.
+/// A channel over interlatch's message queue.
 pub struct MessageQueueChannel(&'static MessageQueue);
 
 impl MessageQueueChannel {
@@ -193,7 +196,7 @@ impl MessageQueueChannel {
             messages: messages.try_into()?,
             bytes: (messages * bytes_each).try_into()?,
         };
-        // A message occupies whole cells, and its first cell has a header.
+        // Each message occupies whole cells. The first cell of a message also holds a header.
         let room = messages * (2 * bytes_each + 256) + (1 << 16);
         Ok(leak(Self(create_in_region(room, limits)?)))
     }
@@ -215,18 +218,18 @@ impl<const N: usize> Channel<N> for MessageQueueChannel {
     }
 }
 
-/// The two ends of a byte stream: a pipe or a Unix stream socket.
+/// Both ends of a byte stream, which is a pipe or a Unix stream socket.
 pub struct ByteStream {
     pub receive: File,
     pub send: File,
 }
 
 impl ByteStream {
-    /// Creates a pipe with this capacity, within the limits of the kernel.
+    /// Creates a pipe with this capacity, or with the capacity that the kernel allows.
     pub fn pipe(room: usize) -> Result<&'static Self> {
         let (receive, send) = nix::unistd::pipe()?;
         let room = room.clamp(1 << 16, 1 << 20) as i32;
-        // If the call fails, the pipe still has a capacity of at least 64 KiB.
+        // If the call cannot change the capacity, the pipe still holds at least 64 KiB.
         let _ = nix::fcntl::fcntl(&send, nix::fcntl::FcntlArg::F_SETPIPE_SZ(room));
         Ok(Self::over(receive, send))
     }
@@ -259,7 +262,7 @@ impl<const N: usize> Channel<N> for ByteStream {
     }
 }
 
-/// A Unix seqpacket socket.
+/// A channel over a Unix seqpacket socket.
 pub struct SeqpacketSocket {
     pub receive: OwnedFd,
     pub send: OwnedFd,
@@ -285,11 +288,11 @@ impl<const N: usize> Channel<N> for SeqpacketSocket {
     }
 }
 
-/// A System V message queue. Dropping the cleanup process removes the queue.
+/// A System V message queue. The queue is removed when its cleanup process is dropped.
 pub struct SysVQueue(i32);
 
 impl SysVQueue {
-    /// Creates a queue with space for this many bytes, if the kernel allows that size.
+    /// Creates a queue for this number of bytes, if the kernel allows that size.
     pub fn new(room: usize) -> Result<(&'static Self, CleanupProcess)> {
         // SAFETY: all arguments are integers, so the call accesses no memory of this process.
         let id = Errno::result(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })?;
@@ -298,7 +301,8 @@ impl SysVQueue {
             unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
         })?;
         // SAFETY: an `msqid_ds` of zeros is valid, and both commands access only this structure.
-        // Raising the limit may fail. The queue then has a limit of at least 16 KiB.
+        // The kernel may refuse to raise the limit. In this case the queue still has a limit of at
+        // least 16 KiB.
         unsafe {
             let mut about: libc::msqid_ds = std::mem::zeroed();
             Errno::result(libc::msgctl(id, libc::IPC_STAT, &mut about))?;
@@ -321,7 +325,7 @@ impl<const N: usize> Channel<N> for SysVQueue {
         let mut message = SysVMessage { kind, bytes };
         move |item| {
             message.bytes = *item;
-            // SAFETY: `message` holds a type and `N` bytes.
+            // SAFETY: `message` holds the message type and `N` bytes.
             let sent = unsafe { libc::msgsnd(self.0, (&raw const message).cast(), N, 0) };
             assert_eq!(sent, 0, "{}", Errno::last());
         }
@@ -331,7 +335,7 @@ impl<const N: usize> Channel<N> for SysVQueue {
         let (kind, bytes) = (0, [0; N]);
         let mut message = SysVMessage { kind, bytes };
         move |item| {
-            // SAFETY: `message` has space for a type and `N` bytes.
+            // SAFETY: `message` has space for the message type and `N` bytes.
             let got = unsafe { libc::msgrcv(self.0, (&raw mut message).cast(), N, 0, 0) };
             assert_eq!(got, N as isize, "{}", Errno::last());
             *item = message.bytes;
@@ -339,15 +343,15 @@ impl<const N: usize> Channel<N> for SysVQueue {
     }
 }
 
-/// A POSIX message queue, unlinked after its creation.
+/// A POSIX message queue. The queue is unlinked immediately after its creation.
 pub struct PosixQueue {
     queue: OwnedFd,
     pub capacity: usize,
 }
 
 impl PosixQueue {
-    /// Creates a queue of this capacity. While the kernel refuses the capacity, this function
-    /// retries with half of it.
+    /// Creates a queue with this capacity. If the kernel refuses a capacity, this function retries
+    /// with half that capacity.
     pub fn new(capacity: usize, bytes_each: usize) -> Result<&'static Self> {
         let halves = std::iter::successors(Some(capacity), |capacity| Some(capacity / 2));
         let mut opened = halves.take_while(|capacity| *capacity > 0).map(|capacity| {
@@ -362,8 +366,8 @@ impl PosixQueue {
     fn open(capacity: usize, bytes_each: usize) -> Result<OwnedFd, Errno> {
         let name = format!("/interlatch-bench-{}\0", std::process::id());
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-        // SAFETY: an `mq_attr` of zeros is valid, and the name is null-terminated. The descriptor
-        // is new and has no other owner. On Linux, a queue is a file descriptor.
+        // SAFETY: an `mq_attr` of zeros is valid, and the name is null-terminated. On Linux, a
+        // message queue is a file descriptor. The descriptor is new and has no other owner.
         unsafe {
             let mut attributes: libc::mq_attr = std::mem::zeroed();
             attributes.mq_maxmsg = capacity as i64;
@@ -390,16 +394,16 @@ impl<const N: usize> Channel<N> for PosixQueue {
         let queue = self.queue.as_raw_fd();
         move |item| {
             let room = item.as_mut_ptr().cast();
-            // SAFETY: `item` has space for `N` bytes. With a null pointer, the call does not return
-            // the priority.
+            // SAFETY: `item` has space for `N` bytes. The pointer for the priority is null, so the
+            // call does not return the priority.
             let got = unsafe { libc::mq_receive(queue, room, N, std::ptr::null_mut()) };
             assert_eq!(got, N as isize, "{}", Errno::last());
         }
     }
 }
 
-/// A ring protected by a process-shared pthread mutex with two condition variables. A program that
-/// uses only libc can build this channel.
+/// A ring protected by a process-shared pthread mutex with two condition variables. A program can
+/// build this ring with libc alone.
 pub struct PthreadRing<const N: usize> {
     mutex: &'static PthreadMutex,
     not_full: &'static PthreadCondvar,
@@ -417,7 +421,7 @@ struct RingState {
     len: usize,
 }
 
-// SAFETY: `state` and `slots` are in shared memory and are accessed only while `mutex` is held.
+// SAFETY: `state` and `slots` are in shared memory. Threads access them only while holding `mutex`.
 unsafe impl<const N: usize> Sync for PthreadRing<N> {}
 
 impl<const N: usize> PthreadRing<N> {
@@ -433,8 +437,8 @@ impl<const N: usize> PthreadRing<N> {
         }))
     }
 
-    /// Locks the mutex, waits until `may` returns `true`, and calls `touch` with exclusive access
-    /// to a slot.
+    /// Locks the mutex and waits until `may` returns `true`. Then calls `touch` with exclusive
+    /// access to a slot.
     fn step(
         &self,
         may: impl Fn(&RingState) -> bool,

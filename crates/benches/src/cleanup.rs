@@ -1,4 +1,4 @@
-//! Cleanup that happens even if this program is killed.
+//! Runs cleanup functions even if this program is killed.
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -6,11 +6,11 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe, read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// A process that runs a function when this handle is dropped or when the program dies.
+/// A process that runs a cleanup function when this handle is dropped or when the program dies.
 pub struct CleanupProcess {
     child: Pid,
-    /// The write end of a pipe, held by this program and by workers forked later. The cleanup
-    /// starts when all copies are closed.
+    /// The write end of a pipe. This program and all workers forked later hold a copy of the write
+    /// end. The cleanup starts when all copies are closed.
     alive: Option<OwnedFd>,
 }
 
@@ -27,11 +27,12 @@ impl CleanupProcess {
                 drop(alive);
                 close_all_but(watch.as_raw_fd());
                 for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-                    // SAFETY: ignoring a signal runs no handler.
+                    // SAFETY: ignoring a signal installs no handler, so no code runs when the
+                    // signal arrives.
                     let _ = unsafe { signal(number, SigHandler::SigIgn) };
                 }
-                // No process writes to the pipe, so the read returns only at the end of the stream
-                // or with an error.
+                // No process writes to the pipe. The read therefore returns only when all write
+                // ends are closed, or with an error.
                 let _ = read(&watch, &mut [0]);
                 work();
                 // SAFETY: the call ends this process and runs no code of the parent.
@@ -41,12 +42,13 @@ impl CleanupProcess {
     }
 }
 
-/// Closes inherited descriptors, which would keep the pipes of other cleanup processes open.
+/// Closes the inherited descriptors. Otherwise they would keep the pipes of other cleanup processes
+/// open.
 fn close_all_but(descriptor: RawFd) {
     let others = [(3, descriptor - 1), (descriptor + 1, RawFd::MAX)];
     for (first, last) in others.into_iter().filter(|(first, last)| first <= last) {
-        // SAFETY: until this process ends, it uses no other descriptor and drops no value that owns
-        // one.
+        // SAFETY: this process uses no other descriptor until it ends. It also drops no value that
+        // owns one of the closed descriptors.
         unsafe { libc::close_range(first as u32, last as u32, 0) };
     }
 }

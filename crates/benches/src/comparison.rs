@@ -1,4 +1,4 @@
-//! Comparisons: subjects that take turns in rounds.
+//! Comparisons, which run several subjects alternately in rounds.
 
 use super::results::{self, Claim, Fairness, Measured, Outcome, Sample};
 use super::workers::{Affinity, Report, WorkerGroup};
@@ -8,31 +8,32 @@ use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::time::Duration;
 
-/// The smallest acceptable share of a worker in a second, relative to a fair share.
+/// The smallest acceptable share of a worker in one second of work, relative to a fair share.
 const FAIR: f64 = 0.25;
 
-/// The quantity that is measured in a round.
+/// The quantity that a comparison measures in each round.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Measure {
-    /// The operations per second of all workers together.
+    /// The number of operations per second, added over all workers.
     PerSecond,
     /// The mean duration of an operation in a round, in nanoseconds.
     Nanoseconds,
-    /// The median duration of the first worker's operations, in nanoseconds.
+    /// The median duration of an operation of the first worker, in nanoseconds.
     Median,
 }
 
-/// The length of a round.
+/// The length of a round: a time or a number of operations.
 #[derive(Clone, Copy)]
 pub enum Length {
-    /// A fixed time.
+    /// A round of a fixed duration.
     Timed(Duration),
-    /// A fixed number of operations, calibrated to take about this time.
+    /// A round with a fixed number of operations. The number is calibrated so that the round takes
+    /// about this time.
     Counted(Duration),
 }
 
 impl Length {
-    /// Shortens the round for a test of the benchmark.
+    /// Returns a shorter length, for a test run of the benchmark.
     fn short(self) -> Self {
         let moment = Duration::from_micros(100);
         match self {
@@ -42,7 +43,7 @@ impl Length {
     }
 }
 
-/// The subjects of a comparison and its settings.
+/// The subjects of a comparison and the comparison's settings.
 pub struct Comparison {
     title: String,
     measure: Measure,
@@ -58,12 +59,12 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Keeps the value alive until the end of the comparison.
+    /// Keeps a value alive until the end of the comparison.
     pub fn keep(&mut self, value: impl Any) {
         self.kept.push(Box::new(value));
     }
 
-    /// Adds a subject of interlatch. The first subject of interlatch is compared with all peers.
+    /// Adds an interlatch subject. The first interlatch subject is compared with all peers.
     pub fn ours(&mut self, subject: Subject) {
         self.subjects.push((true, subject));
     }
@@ -72,7 +73,7 @@ impl Comparison {
         self.subjects.push((false, subject));
     }
 
-    /// Adds a row that compares two subjects, optionally with a goal for their ratio.
+    /// Adds a row to the table that compares two subjects, optionally with a goal for their ratio.
     pub fn versus(&mut self, ours: &str, peer: &str, goal: Option<Goal>) {
         self.claims.push(Claim {
             ours: ours.into(),
@@ -81,7 +82,7 @@ impl Comparison {
         });
     }
 
-    /// Adds the goal that no worker of this subject gets much less than its fair share.
+    /// Adds a goal: each worker of this subject gets nearly its fair share of the operations.
     pub fn must_be_fair(&mut self, ours: &str) {
         self.claims.push(Claim {
             ours: ours.into(),
@@ -94,46 +95,47 @@ impl Comparison {
         self.rounds = rounds;
     }
 
-    /// Runs all workers on one core.
+    /// Runs all workers of the comparison on one core.
     pub fn on_one_core(&mut self) {
         self.affinity = Affinity::OneCore;
         self.needs_line = false;
     }
 
-    /// Runs all workers on one core without wake-up preemption.
+    /// Runs all workers of the comparison on one core without wake-up preemption.
     ///
-    /// A woken worker does not interrupt the running one, which continues until it sleeps or its
-    /// time slice ends.
+    /// A woken worker does not interrupt the running worker. The running worker continues until it
+    /// sleeps or until its time slice ends.
     pub fn on_one_core_without_preemption(&mut self) {
         self.affinity = Affinity::OneCoreBatch;
         self.needs_line = false;
     }
 
-    /// States that the result does not depend on the transfer of cache lines between cores.
+    /// States that this comparison's result does not depend on the transfer of cache lines between
+    /// cores.
     pub fn ignore_cache_line(&mut self) {
         self.needs_line = false;
     }
 
-    /// Adds one uninterrupted second at the end, which measures how the workers share the work.
+    /// Adds one uninterrupted second of work after the rounds. This second shows how the workers
+    /// share the work.
     pub fn measure_fairness(&mut self) {
         self.measures_fairness = true;
     }
 
-    /// Measures each subject with criterion as well, one after the other, unless `--table` is
-    /// given.
+    /// Also measures each subject with criterion, unless `--table` is given.
     ///
-    /// If the machine's speed changes between the subjects, criterion's figures are hard to
-    /// compare.
+    /// criterion measures the subjects one after the other. If the machine's speed changes between
+    /// two subjects, criterion's figures are hard to compare.
     pub fn run_criterion(&mut self) {
         self.runs_criterion = true;
     }
 }
 
-/// A benchmark program.
+/// The run of one benchmark program.
 pub struct Session {
     name: String,
     filters: Vec<String>,
-    /// Whether this is a test run of the benchmarks. As in criterion, a test run has no `--bench`
+    /// Whether this run only tests the benchmarks. As in criterion, a test run has no `--bench`
     /// argument.
     is_test: bool,
     is_table: bool,
@@ -163,7 +165,7 @@ impl Session {
         self.filters.is_empty() || self.filters.iter().any(|filter| title.contains(filter))
     }
 
-    /// Runs the comparison that `fill` sets up, if the command line selects its title.
+    /// Sets up a comparison with `fill` and runs it, if the command line selects its title.
     pub fn compare(
         &mut self,
         title: impl Into<String>,
@@ -219,7 +221,8 @@ impl Session {
             if let Some(line) = &mut self.line {
                 line_nanoseconds.push(line.nanoseconds()?);
             }
-            // The first subject of a round may find cold caches, so the order rotates.
+            // The first subject of a round may find cold caches. The order of the subjects
+            // therefore rotates.
             for turn in 0..runs.len() {
                 let run = (turn + round) % runs.len();
                 runs[run].round(length, comparison.measure)?;
@@ -242,7 +245,8 @@ impl Session {
         })
     }
 
-    /// Saves the results, and creates the page and the table of all saved results.
+    /// Saves the results of this program. Then creates the page and the table from the saved
+    /// results of all programs.
     pub fn finish(self) -> Result<()> {
         if self.outcomes.is_empty() {
             ensure!(self.is_test || !self.filters.is_empty(), "nothing to do");
@@ -256,10 +260,10 @@ impl Session {
     }
 }
 
-/// A group of workers and its results.
+/// A group of workers, together with its results.
 struct SubjectRun {
     group: WorkerGroup,
-    /// The number of operations in a counted round.
+    /// The number of operations in a round with a fixed number of operations.
     count: u64,
     measured: Measured,
 }
@@ -274,7 +278,7 @@ impl SubjectRun {
         }
     }
 
-    /// Runs a warm-up round and calibrates the number of operations in a round.
+    /// Runs a warm-up round and calibrates the number of operations per round.
     fn prepare(&mut self, length: Length, measure: Measure) -> Result<()> {
         let Length::Counted(time) = length else {
             return self.round(length, measure).map(|()| self.forget());

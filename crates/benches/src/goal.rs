@@ -1,16 +1,16 @@
-//! Goals for ratios, and their verdicts.
+//! Goals for the ratio of two subjects, and the verdicts on these goals.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// If the middle 80 % of the ratios spread further than this factor, a goal within their range is
-/// not judged.
+/// The largest acceptable spread of the middle 80 % of the ratios, as a factor. If the spread is
+/// larger, a goal inside the range of these ratios is not judged.
 const WIDE: f64 = 1.25;
-/// The same limit for the transfer times of a cache line. It applies to results that depend on
-/// these transfers.
+/// The largest acceptable spread of a cache line's transfer times, as a factor. This limit applies
+/// only to results that depend on these transfers.
 const UNSTEADY: f64 = 1.5;
 
-/// A bound for a ratio.
+/// An upper or lower bound for a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Goal {
     is_upper_bound: bool,
@@ -63,8 +63,8 @@ impl Goal {
         }
     }
 
-    /// Judges the ratios. Noise does not matter if the middle 80 % of the ratios all reach the goal
-    /// or all miss it.
+    /// Judges the ratios. Noise does not matter if all of the middle 80 % of the ratios reach the
+    /// goal, or if all of them miss the goal.
     pub fn verdict(self, ratios: Spread, line: Option<Spread>) -> Verdict {
         let is_clear = self.is_met_by(ratios.low) == self.is_met_by(ratios.high);
         if !is_clear && is_noisy(ratios, line) {
@@ -88,12 +88,13 @@ impl fmt::Display for Goal {
     }
 }
 
-/// Returns whether the ratios, or the cache line transfers that they depend on, vary too much.
+/// Returns whether the ratios vary too much, or the transfer times of the cache line on which they
+/// depend.
 pub fn is_noisy(ratios: Spread, line: Option<Spread>) -> bool {
     ratios.width() > WIDE || line.is_some_and(|line| line.width() > UNSTEADY)
 }
 
-/// The median of some values and their middle 80 %.
+/// The median of several values, and the range of their middle 80 %.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
     pub low: f64,

@@ -1,13 +1,13 @@
-//! The benchmark harness: subjects that take turns, and tables of how they compare.
+//! The benchmark harness: it runs several subjects alternately and compares them in tables.
 //!
 //! A [`Comparison`] has several [`Subject`]s that do the same work. Each subject has a group of
-//! workers, either processes or threads of one process. The workers start once and sleep while
+//! workers. The workers are processes, or threads of one process. They start once and sleep while
 //! other subjects run.
 //!
 //! In each round, every subject works for some milliseconds, and a cache line is transferred back
-//! and forth between two cores. A change of the machine's speed, or of the transfer time, affects
-//! all subjects of a round. So the harness computes the ratio of two subjects within each round,
-//! and judges the median and the spread of these ratios.
+//! and forth between two cores. If the machine's speed or the transfer time changes between rounds,
+//! the change affects all subjects of a round equally. So the harness computes the ratio of two
+//! subjects within each round. It then judges the median and the spread of these ratios.
 //!
 //! # Adding a subject
 //! Create the object with [`shared`] or [`create_in_region`], then pass a function for each worker

@@ -1,4 +1,4 @@
-//! Locks under contention.
+//! Measures locks under contention.
 
 use super::{PosixSemaphore, PthreadMutex, Round, Section, Subject, Tally, WorkerKind, shared};
 use anyhow::Result;
@@ -8,7 +8,7 @@ use interlatch::sync::RawMutex;
 use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::{RobustMutex, Semaphore};
 
-/// A lock that is used in the same way as in programs.
+/// A lock that the benchmark uses in the same way as ordinary programs do.
 pub trait Exclusive: Sync + 'static {
     fn with(&self, section: impl FnOnce());
 }
@@ -32,7 +32,7 @@ impl Exclusive for RobustMutex<u64> {
     }
 }
 
-/// A semaphore with one permit.
+/// A semaphore with one permit acts as a lock.
 impl Exclusive for Semaphore {
     #[inline(always)]
     fn with(&self, section: impl FnOnce()) {
@@ -69,7 +69,7 @@ impl Exclusive for PthreadMutex {
     }
 }
 
-/// A semaphore with one permit.
+/// A libc semaphore with one permit acts as a lock.
 impl Exclusive for PosixSemaphore {
     #[inline(always)]
     fn with(&self, section: impl FnOnce()) {
@@ -88,7 +88,7 @@ impl Exclusive for super::pthread::SysVHandle {
     }
 }
 
-/// The number of workers, and their work inside and outside the critical section.
+/// The number of workers, and the duration of their work inside and outside the critical section.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub workers: usize,
@@ -110,8 +110,8 @@ pub fn contenders<L: Exclusive>(
     Ok(Subject::uniform(name, kind, load.workers, body))
 }
 
-/// Runs a worker. Its accesses to `last_holder` are Relaxed, because the lock orders the accesses
-/// of its holders.
+/// Runs one worker, which repeatedly acquires the lock. The accesses to `last_holder` are Relaxed,
+/// because the lock already orders the accesses of its holders.
 fn contend<L: Exclusive>(
     lock: &L,
     last_holder: &AtomicU64,

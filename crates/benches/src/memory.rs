@@ -1,4 +1,4 @@
-//! Objects that all workers of a group share, in memory that is mapped before they are forked.
+//! Objects that all workers of a group share. Their memory is mapped before the workers are forked.
 
 use anyhow::{Result, ensure};
 use interlatch::Region;
@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 const PAGE: usize = 4096;
 
-/// Creates an object of interlatch in a memfd region of this size. The region lives until the
+/// Creates an interlatch object in a new memfd region of this size. The region exists until the
 /// program ends.
 pub fn create_in_region<T: ShmObject + ?Sized>(
     bytes: usize,
@@ -24,19 +24,20 @@ pub fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-/// Moves a value to anonymous shared memory, where it lives until the program ends.
+/// Moves a value to anonymous shared memory. The value lives until the program ends.
 ///
-/// The value must not contain pointers to memory that is not shared.
+/// The value must not contain pointers to unshared memory.
 pub fn shared<T>(value: T) -> Result<&'static T> {
     let at = shared_zeros::<T>()?;
-    // SAFETY: the mapping has space for a `T` and is never unmapped. No other code has its address.
+    // SAFETY: the mapping has space for a `T` and is never unmapped. No other code knows the
+    // mapping's address.
     unsafe {
         at.write(value);
         Ok(at.as_ref())
     }
 }
 
-/// Maps zeroed shared memory for a `T`. The mapping lives until the program ends.
+/// Maps zeroed shared memory for a `T`. The mapping exists until the program ends.
 pub fn shared_zeros<T>() -> Result<NonNull<T>> {
     ensure!(align_of::<T>() <= PAGE, "aligned to more than a page");
     let size = NonZeroUsize::MIN.saturating_add(size_of::<T>());

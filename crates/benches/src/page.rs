@@ -1,4 +1,4 @@
-//! The page with all results and charts, in one self-contained file.
+//! Creates the page with all results and charts, as one self-contained file.
 
 use super::goal::{Spread, Verdict};
 use super::results::{JudgedClaim, Measured, Outcome, Program, folder};
@@ -8,17 +8,17 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-/// The style sheet of the models' pages, with additions for these charts.
+/// The style sheet: that of the models' pages, with additions for the charts of this page.
 const STYLE: &str = concat!(
     include_str!("../../check/src/runner/assets/style.css"),
     include_str!("page.css")
 );
-/// The size of a chart.
+/// The width of a chart; `HEIGHT` is its height.
 const WIDTH: f64 = 260.0;
 const HEIGHT: f64 = 18.0;
 const MARGIN: f64 = 8.0;
 
-/// Creates the page, and a text file with the table of all claims beside it.
+/// Creates the page. Also creates a text file in the same folder, with a table of all claims.
 pub fn draw(programs: &[Program]) -> Result<PathBuf> {
     let mut page = String::from("<!doctype html>\n<html lang=en><meta charset=utf-8>\n");
     write!(
@@ -67,7 +67,7 @@ fn machine() -> String {
     )
 }
 
-/// Writes the table of goals.
+/// Writes the table of goals to the page.
 fn goals(page: &mut String, programs: &[Program]) -> Result<()> {
     page.push_str(
         "<h2>Goals</h2>\n<table><tr><th>comparison<th>ours<th>peer<th>ratio<th><th>goal<th>\n",
@@ -163,7 +163,7 @@ fn subject(page: &mut String, outcome: &Outcome, measured: &Measured, scale: Sca
     Ok(())
 }
 
-/// A logarithmic axis, on which equal ratios have equal widths.
+/// A logarithmic axis. Equal ratios have equal widths on this axis.
 #[derive(Clone, Copy)]
 struct Scale {
     low: f64,
@@ -171,7 +171,8 @@ struct Scale {
 }
 
 impl Scale {
-    /// Creates an axis from the smallest to the largest value, at least 10 % wide.
+    /// Creates an axis from the smallest value to the largest value. The axis covers a range of at
+    /// least 10 %.
     fn around(values: impl IntoIterator<Item = f64>) -> Self {
         let values = values.into_iter().filter(|value| *value > 0.0);
         let (low, high) = values.fold((f64::MAX, f64::MIN_POSITIVE), |(low, high), value| {
@@ -187,7 +188,7 @@ impl Scale {
     }
 }
 
-/// Draws a dot at the median, a line over the spread, and a mark at the goal.
+/// Draws a chart: a dot at the median, a line over the spread, and a mark at the goal.
 fn picture(scale: Scale, spread: Spread, is_ours: bool, goal: Option<f64>) -> String {
     let [low, middle, high] =
         [spread.low, spread.middle, spread.high].map(|value| scale.place(value));

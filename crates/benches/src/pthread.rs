@@ -7,7 +7,8 @@ use interlatch::platform::UnsafeCell;
 use nix::errno::Errno;
 use std::mem::zeroed;
 
-/// Panics if a libc function has failed. Programs that call libc make the same check.
+/// Panics if a libc function returned an error. Ordinary programs that call libc make the same
+/// check.
 pub fn check(returned: libc::c_int) {
     assert_eq!(returned, 0, "{}", Errno::last());
 }
@@ -29,7 +30,8 @@ impl PthreadMutex {
 
     fn create(robustness: libc::c_int) -> Result<&'static Self> {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)))?;
-        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
+        // SAFETY: zeros are a valid value of this C structure, and the first call overwrites the
+        // structure.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { zeroed() };
         // SAFETY: the first call initializes the attributes, which live until all calls have
         // returned. The mutex has its final address, and no other thread can access it yet.
@@ -55,10 +57,10 @@ impl PthreadMutex {
         );
     }
 
-    /// Unlocks the mutex, which the caller must hold.
+    /// Unlocks the mutex. The caller must hold the mutex.
     #[inline(always)]
     pub fn unlock(&self) {
-        // SAFETY: `create` has initialized the mutex, and all callers hold it. Unlocking a plain
+        // SAFETY: `create` has initialized the mutex. All callers hold the mutex; unlocking a plain
         // mutex without holding it is undefined behavior.
         check(
             self.0
@@ -82,7 +84,8 @@ unsafe impl Sync for PthreadCondvar {}
 impl PthreadCondvar {
     pub fn create() -> Result<&'static Self> {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER)))?;
-        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
+        // SAFETY: zeros are a valid value of this C structure, and the first call overwrites the
+        // structure.
         let mut attributes: libc::pthread_condattr_t = unsafe { zeroed() };
         // SAFETY: the first call initializes the attributes, which live until all calls have
         // returned. The variable has its final address, and no other thread can access it yet.
@@ -95,11 +98,11 @@ impl PthreadCondvar {
         Ok(this)
     }
 
-    /// Waits for a notification. The caller must hold the mutex.
+    /// Waits for a notification. The caller must hold `mutex`.
     pub fn wait(&self, mutex: &PthreadMutex) {
         let wait = |condvar| {
             // SAFETY: both objects are initialized, and the caller holds the mutex. libc locks the
-            // mutex again before it returns.
+            // mutex again before the call returns.
             mutex
                 .0
                 .with_mut(|mutex| unsafe { libc::pthread_cond_wait(condvar, mutex) })
@@ -124,7 +127,8 @@ unsafe impl Sync for PosixSemaphore {}
 
 impl PosixSemaphore {
     pub fn create(permits: u32) -> Result<&'static Self> {
-        // SAFETY: zeros are a valid value of this C structure, which `sem_init` overwrites.
+        // SAFETY: zeros are a valid value of this C structure, and `sem_init` overwrites the
+        // structure.
         let this = shared(Self(UnsafeCell::new(unsafe { zeroed() })))?;
         // SAFETY: the semaphore has its final address, and no other thread can access it yet.
         check(
@@ -153,14 +157,14 @@ impl PosixSemaphore {
     }
 }
 
-/// A set of System V semaphores. Dropping it removes the set.
+/// A set of System V semaphores. The set is removed when this value is dropped.
 pub struct SysVSemaphores {
     id: i32,
     _removed: CleanupProcess,
 }
 
 impl SysVSemaphores {
-    /// Creates two semaphores with these values.
+    /// Creates a set of two semaphores with these initial values.
     pub fn create(values: [u16; 2]) -> Result<Self> {
         // SAFETY: all arguments are integers, so the call accesses no memory of this process.
         let id = Errno::result(unsafe { libc::semget(libc::IPC_PRIVATE, 2, 0o600) })?;
@@ -176,7 +180,7 @@ impl SysVSemaphores {
         Ok(Self { id, _removed })
     }
 
-    /// Returns a handle for the workers.
+    /// Returns a handle to the set, for use by the workers.
     pub fn handle(&self) -> SysVHandle {
         SysVHandle(self.id)
     }
@@ -186,14 +190,15 @@ impl SysVSemaphores {
 pub struct SysVHandle(i32);
 
 impl SysVHandle {
-    /// Adds `by` to a semaphore. If `by` is negative, waits until its amount can be subtracted.
+    /// Adds `by` to a semaphore. If `by` is negative, this method waits until the semaphore's value
+    /// is large enough for the subtraction.
     pub fn change(self, number: u16, by: i16) {
         let mut operation = libc::sembuf {
             sem_num: number,
             sem_op: by,
             sem_flg: 0,
         };
-        // SAFETY: the call accesses one operation, which lives until the call returns.
+        // SAFETY: the call accesses only one operation, which lives until the call returns.
         check(unsafe { libc::semop(self.0, &mut operation, 1) });
     }
 }

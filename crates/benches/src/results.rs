@@ -1,5 +1,5 @@
-//! Results and their files. Each program has one file, and each line of the file holds a comparison
-//! as JSON.
+//! The results and the files that store them. Each benchmark program has one file. Each line of the
+//! file is the result of one comparison, as JSON.
 
 use super::Goal;
 use super::comparison::Measure;
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
 
-/// A comparison of two subjects. Without a peer, a comparison of the smallest share of a worker
-/// with a fair share.
+/// A claim about two subjects, or about the fairness of one subject. A claim without a peer
+/// compares the smallest share of a worker with a fair share.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Claim {
     pub ours: String,
@@ -18,11 +18,11 @@ pub struct Claim {
     pub goal: Option<Goal>,
 }
 
-/// The result of a subject in a round.
+/// The result of one subject in one round.
 #[derive(Serialize, Deserialize)]
 pub struct Sample {
     pub value: f64,
-    /// Handoffs between workers per second.
+    /// How often per second the object passes from one worker to another.
     pub handoffs: Option<f64>,
     pub p99: Option<f64>,
 }
@@ -34,7 +34,7 @@ pub struct Fairness {
     pub max_share: f64,
 }
 
-/// The results of a subject in all rounds.
+/// The results of one subject in all rounds.
 #[derive(Serialize, Deserialize)]
 pub struct Measured {
     pub name: String,
@@ -74,20 +74,20 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some(Spread::from_values(values).middle).filter(|middle| !middle.is_nan())
 }
 
-/// The results of a comparison.
+/// The results of one comparison.
 #[derive(Serialize, Deserialize)]
 pub struct Outcome {
     pub title: String,
     pub measure: Measure,
-    /// Whether the result depends on the transfer of cache lines between cores.
+    /// Whether this comparison's result depends on the transfer of cache lines between cores.
     pub needs_line: bool,
-    /// The transfer time of a cache line in each round.
+    /// The transfer time of a cache line in each round, in nanoseconds.
     pub line_nanoseconds: Vec<f64>,
     pub claims: Vec<Claim>,
     pub measured: Vec<Measured>,
 }
 
-/// A claim with its verdict: a row of the table.
+/// A claim with its verdict. The table shows one such claim per row.
 pub struct JudgedClaim<'a> {
     pub ours: &'a Measured,
     pub peer: Option<&'a Measured>,
@@ -98,7 +98,7 @@ pub struct JudgedClaim<'a> {
 }
 
 impl Outcome {
-    /// Returns the transfer times of the cache line.
+    /// Returns the spread of the cache line's transfer times.
     pub fn line(&self) -> Option<Spread> {
         let line = Spread::from_values(self.line_nanoseconds.iter().copied());
         (!line.middle.is_nan()).then_some(line)
@@ -108,10 +108,10 @@ impl Outcome {
         self.measured.iter().find(|measured| measured.name == name)
     }
 
-    /// Returns all claims with their verdicts.
+    /// Returns all claims of the comparison with their verdicts.
     ///
-    /// Claims with goals come first. Peers without a claim are compared with the first subject of
-    /// interlatch.
+    /// Claims with goals come first. A peer without a claim of its own is compared with the first
+    /// interlatch subject.
     pub fn judged(&self) -> Vec<JudgedClaim<'_>> {
         let mut claims = self.claims.clone();
         claims.sort_by_key(|claim| claim.goal.is_none());
@@ -132,7 +132,7 @@ impl Outcome {
             .collect()
     }
 
-    /// Returns `None` if one of the subjects was not measured.
+    /// Judges a claim. Returns `None` if one of the claim's subjects was not measured.
     fn judge(&self, claim: &Claim) -> Option<JudgedClaim<'_>> {
         let ours = self.find(&claim.ours)?;
         let peer = match &claim.peer {
@@ -158,21 +158,21 @@ impl Outcome {
     }
 }
 
-/// The saved results of a program.
+/// The saved results of one benchmark program.
 pub struct Program {
     pub name: String,
     pub outcomes: Vec<Outcome>,
 }
 
-/// Returns the folder of the pages, which also holds the models' pages.
+/// Returns the folder for the pages of the benchmarks. The models' pages are in the same folder.
 pub fn folder() -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    // The package of the peers is one folder deeper.
+    // The package `peers` is one folder deeper than the package of the benchmarks.
     let root = package.ancestors().find(|path| path.join("ci").is_dir());
     root.unwrap_or(&package).join("target/interlatch")
 }
 
-/// Saves the results, and replaces older results with the same titles.
+/// Saves the results. They replace older results with the same titles.
 pub fn save(name: &str, outcomes: Vec<Outcome>) -> Result<()> {
     let mut kept = read(name).unwrap_or_default();
     for outcome in outcomes {
@@ -199,7 +199,7 @@ fn read(name: &str) -> Result<Vec<Outcome>> {
     Ok(outcomes.collect::<Result<_, _>>()?)
 }
 
-/// Loads the results of all programs. Files in another format are skipped.
+/// Loads the saved results of all programs. Skips files in another format.
 pub fn load_all() -> Result<Vec<Program>> {
     let mut programs = Vec::new();
     for entry in fs::read_dir(folder().join("bench"))? {

@@ -1,4 +1,4 @@
-//! Round trips between two parties that wait for each other.
+//! Measures round trips between two parties that wait for each other.
 
 use super::channel::Channel;
 use super::{
@@ -18,7 +18,7 @@ pub trait Handoff: Sync + 'static {
     fn wait(&self, own: u32);
 }
 
-/// Creates a subject in which party 0 times each round trip and party 1 answers.
+/// Creates a subject in which party 0 starts and times each round trip, and party 1 answers.
 pub fn signal_round_trips<T: Handoff>(name: &str, kind: WorkerKind, turns: &'static T) -> Subject {
     let first: Worker = Box::new(|| {
         Box::new(|round: &Round<'_>| {
@@ -78,7 +78,7 @@ pub fn channel_round_trips<C: Channel<8>>(
     )
 }
 
-/// A word that holds the number of the active party. The other party waits on the word with the
+/// A word that holds the number of the active party. The other party waits on this word with the
 /// kernel's futex.
 #[derive(Default)]
 pub struct RawFutex(Padded<AtomicU32>);
@@ -86,7 +86,7 @@ pub struct RawFutex(Padded<AtomicU32>);
 impl Handoff for RawFutex {
     fn pass(&self, to: u32) {
         self.0.0.store(to, Release);
-        // The call fails only for unmapped memory.
+        // The result is ignored, because the call fails only for unmapped memory.
         let _ = futex::wake(&self.0.0, Flags::empty(), 1);
     }
 
@@ -96,13 +96,13 @@ impl Handoff for RawFutex {
             if turn == own {
                 return;
             }
-            // The result is ignored, because the loop checks the word again.
+            // The result of the wait is ignored, because the loop checks the word again.
             let _ = futex::wait(&self.0.0, Flags::empty(), turn, None);
         }
     }
 }
 
-/// A word that holds the number of the active party. Both parties poll the word.
+/// A word that holds the number of the active party. Both parties poll this word.
 #[derive(Default)]
 pub struct SpinningWord(Padded<AtomicU32>);
 
@@ -116,7 +116,8 @@ impl Handoff for SpinningWord {
     }
 }
 
-/// One word per party, on separate cache lines. Each word is set by the other party.
+/// Two words on separate cache lines, one for each party. Each party waits on its own word and sets
+/// the other party's word.
 ///
 /// The parties do the same work as with two semaphores, but without read-modify-write operations.
 #[derive(Default)]
@@ -136,7 +137,7 @@ impl Handoff for TwoCacheLines {
     }
 }
 
-/// One semaphore per party, on separate pages.
+/// Two semaphores on separate pages, one for each party.
 pub struct Semaphores(pub [&'static Semaphore; 2]);
 
 impl Handoff for Semaphores {
@@ -173,7 +174,7 @@ impl Handoff for SysVHandle {
     }
 }
 
-/// The number of the active party, protected by a lock with a condition variable.
+/// The number of the active party. A lock with a condition variable protects this number.
 pub struct Monitor {
     turn: &'static Mutex<u32>,
     changed: &'static Condvar,
@@ -275,7 +276,7 @@ impl Handoff for PthreadMonitor {
     }
 }
 
-/// Creates two objects on separate pages.
+/// Creates two objects of the same type on separate pages.
 pub fn pair_of_objects<T: ShmSafe>() -> Result<[&'static T; 2]> {
     Ok([
         super::create_in_region(4096, ())?,

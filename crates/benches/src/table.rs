@@ -1,10 +1,10 @@
-//! Tables as text.
+//! Formats the results as text tables.
 
 use super::comparison::Measure;
 use super::results::{JudgedClaim, Measured, Outcome};
 use comfy_table::Table;
 
-/// Returns the results of each subject.
+/// Returns a table with the results of each subject.
 pub fn figures(outcome: &Outcome) -> String {
     let mut table = Table::new();
     table.set_header(["subject", "median", "80 % of the rounds", "other"]);
@@ -24,7 +24,7 @@ pub fn figures(outcome: &Outcome) -> String {
     format!("\n{}{}\n{table}", outcome.title, line(outcome))
 }
 
-/// Returns the transfer time of the cache line.
+/// Returns the transfer time of the cache line as text.
 pub fn line(outcome: &Outcome) -> String {
     outcome.line().map_or(String::new(), |line| {
         format!(
@@ -34,7 +34,7 @@ pub fn line(outcome: &Outcome) -> String {
     })
 }
 
-/// Returns a row for each claim.
+/// Returns a table with one row for each claim.
 pub fn claims(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
     table.set_header([
@@ -82,8 +82,8 @@ pub fn peer_figure(outcome: &Outcome, judged: &JudgedClaim<'_>) -> String {
         .map_or(String::new(), |peer| figure(outcome, peer))
 }
 
-/// Returns the median as text. For a throughput, the text includes the handoffs, because a lock
-/// that one worker acquires repeatedly has a high throughput.
+/// Returns the median as text. For a throughput, the text also shows the handoffs: a lock that one
+/// worker acquires repeatedly has a high throughput but few handoffs.
 fn figure(outcome: &Outcome, measured: &Measured) -> String {
     let figure = show(outcome.measure, measured.spread().middle);
     match measured.handoffs() {
@@ -92,7 +92,7 @@ fn figure(outcome: &Outcome, measured: &Measured) -> String {
     }
 }
 
-/// Returns the verdict, or a note about noise if there is no goal.
+/// Returns the verdict on a claim. Without a goal, returns a note if the ratios are noisy.
 pub fn remark(judged: &JudgedClaim<'_>) -> &'static str {
     match judged.verdict {
         Some(verdict) => verdict.name(),
@@ -109,7 +109,7 @@ pub fn ratio(ratio: f64) -> String {
     }
 }
 
-/// Returns the other results of a subject: its 99th percentile, handoffs and fairness.
+/// Returns a subject's other results as text: the 99th percentile, the handoffs and the fairness.
 pub fn besides(measured: &Measured) -> String {
     let p99 = measured
         .p99()

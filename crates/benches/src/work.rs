@@ -1,4 +1,4 @@
-//! The work that workers do in addition to the measured operations.
+//! The work that the workers do in addition to the measured operations.
 
 use super::{Round, Tally};
 use std::hint::black_box;
@@ -9,14 +9,15 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Work of some nanoseconds: dependent steps that access no memory and no clock.
+/// Work that takes some nanoseconds. Each step depends on the previous step and accesses neither
+/// memory nor a clock.
 #[derive(Clone, Copy)]
 pub struct Section {
     steps: u32,
 }
 
 impl Section {
-    /// Creates work of about this duration, calibrated on this machine.
+    /// Creates work that takes about this time. The number of steps is calibrated on this machine.
     pub fn calibrated(nanoseconds: f64) -> Self {
         const STEPS: u32 = 100_000;
         let one = (0..20).map(|_| Self { steps: STEPS }.timed()).min();
@@ -41,7 +42,7 @@ impl Section {
     }
 }
 
-/// Times round trips one by one, and returns the median and the 99th percentile.
+/// Times round trips one by one. Returns the median and the 99th percentile of their durations.
 pub fn time_trips(round: &Round<'_>, mut trip: impl FnMut()) -> Tally {
     let mut times = Vec::with_capacity(round.count as usize);
     let mut before = Instant::now();

@@ -1,7 +1,8 @@
-//! The workers of a subject: processes, or threads of one process, that sleep between their rounds.
+//! The workers of a subject: processes, or threads of one process. The workers sleep between their
+//! rounds.
 //!
-//! The program has one thread when it forks. For a group of threads, it forks one process, which
-//! starts the threads.
+//! The program has only one thread when it forks. To start a group of threads, the program forks
+//! one process, and this process starts the threads.
 
 use super::{cores, shared};
 use anyhow::{Context, Result, bail, ensure};
@@ -18,12 +19,12 @@ use std::time::{Duration, Instant};
 
 /// The maximum number of workers in a group.
 const MAX: usize = 8;
-/// The timeout of a round.
+/// The maximum duration of a round. A longer round is an error.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// The round number that ends the workers.
+/// A special round number that tells the workers to end.
 const END: u32 = u32::MAX;
 
-/// The kind of workers of a subject.
+/// The kind of a subject's workers: processes or threads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum WorkerKind {
     Processes,
@@ -39,10 +40,10 @@ impl WorkerKind {
     }
 }
 
-/// The cores that the workers of a group run on.
+/// The cores on which the workers of a group run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Affinity {
-    /// The workers are assigned to all cores in turn.
+    /// The workers are distributed over all cores.
     Spread,
     /// All workers run on one core.
     OneCore,
@@ -51,27 +52,27 @@ pub enum Affinity {
     OneCoreBatch,
 }
 
-/// The work of a worker in a round.
+/// The work of one worker in one round.
 pub struct Round<'a> {
-    /// The number of operations in a counted round.
+    /// The number of operations, for a round with a fixed number of operations.
     pub count: u64,
     stop: &'a AtomicU32,
 }
 
 impl Round<'_> {
-    /// Returns whether a timed round is still running.
+    /// Returns whether the round is still running, for a round of a fixed duration.
     #[inline(always)]
     pub fn is_running(&self) -> bool {
-        // Relaxed: the flag publishes no other data.
+        // Relaxed: the flag `stop` publishes no other data.
         self.stop.load(Relaxed) == 0
     }
 }
 
-/// The result of a worker in a round.
+/// The result of one worker in one round.
 #[derive(Clone, Copy, Default)]
 pub struct Tally {
     pub operations: u64,
-    /// How often the worker took over from another one.
+    /// How often this worker took over from another worker.
     pub handoffs: u64,
     /// The median duration of an operation in nanoseconds, if each operation is timed.
     pub p50: f64,
@@ -89,10 +90,11 @@ impl Tally {
 
 /// The function that a worker runs in each round.
 pub type Body = Box<dyn FnMut(&Round<'_>) -> Tally>;
-/// A function that a worker calls before the first round to create its own handles.
+/// A function that creates a worker's own handles. The worker calls this function before the first
+/// round.
 pub type Worker = Box<dyn FnOnce() -> Body + Send>;
 
-/// An implementation that is measured.
+/// One implementation that a benchmark measures.
 pub struct Subject {
     pub name: String,
     kind: WorkerKind,
@@ -109,7 +111,7 @@ impl Subject {
         }
     }
 
-    /// Creates a subject whose workers all run the same function.
+    /// Creates a subject in which every worker runs the same function.
     pub fn uniform<F>(name: impl Into<String>, kind: WorkerKind, count: usize, body: F) -> Self
     where
         F: FnMut(usize, &Round<'_>) -> Tally + Clone + Send + 'static,
@@ -122,13 +124,13 @@ impl Subject {
     }
 }
 
-/// A value that is alone on its cache line and on the line that the CPU prefetches together with
-/// it.
+/// A value that shares no cache line with another value. The value also occupies the adjacent line,
+/// because the CPU prefetches both lines together.
 #[derive(Default)]
 #[repr(align(128))]
 pub struct Padded<T>(pub T);
 
-/// The results of a worker.
+/// The results of one worker in the current round.
 #[derive(Default)]
 struct Slot {
     operations: AtomicU64,
@@ -139,28 +141,29 @@ struct Slot {
     end: AtomicU64,
 }
 
-/// The memory that a group shares with the benchmark program.
+/// The memory that a group of workers shares with the benchmark program.
 #[derive(Default)]
 struct SharedState {
-    /// The round number. The program writes the number with Release. An Acquire load that reads a
-    /// new number makes all earlier writes of the program visible.
+    /// The number of the current round. The program writes this number with Release, and the
+    /// workers load it with Acquire. A worker that loads a new number therefore sees all earlier
+    /// writes of the program.
     round: Padded<AtomicU32>,
     count: AtomicU64,
     stop: Padded<AtomicU32>,
-    /// The number of workers that are ready or done. Workers increment it with Release, and the
-    /// program loads it with Acquire.
+    /// The number of workers that are ready or that have finished the round. Workers increment this
+    /// number with Release, and the program loads it with Acquire.
     done: Padded<AtomicU32>,
     slots: [Padded<Slot>; MAX],
 }
 
-/// The result of a group in a round.
+/// The result of a group of workers in one round.
 pub struct Report {
-    /// The time from the start of the first worker to the end of the last worker.
+    /// The time in seconds from the start of the first worker to the end of the last worker.
     pub seconds: f64,
     pub tallies: Vec<Tally>,
 }
 
-/// The running workers of a subject.
+/// The running workers of one subject.
 pub struct WorkerGroup {
     pub name: String,
     state: &'static SharedState,
@@ -169,7 +172,7 @@ pub struct WorkerGroup {
 }
 
 impl WorkerGroup {
-    /// Starts the workers and waits until each is ready.
+    /// Starts the workers of a subject and waits until every worker is ready.
     pub fn start(subject: Subject, affinity: Affinity) -> Result<Self> {
         let state: &SharedState = shared(SharedState::default())?;
         let workers = subject.workers.len();
@@ -218,14 +221,14 @@ impl WorkerGroup {
         Ok(())
     }
 
-    /// Runs a round of this many operations per worker.
+    /// Runs a round in which each worker does this number of operations.
     pub fn count(&mut self, count: u64) -> Result<Report> {
         self.begin(count);
         self.wait()?;
         Ok(self.report())
     }
 
-    /// Runs a round of this duration.
+    /// Runs a round that lasts this long.
     pub fn time(&mut self, time: Duration) -> Result<Report> {
         self.begin(0);
         std::thread::sleep(time);
@@ -235,7 +238,8 @@ impl WorkerGroup {
     }
 
     fn begin(&self, count: u64) {
-        // Relaxed: the Release increment of the round number publishes these values.
+        // Relaxed: the Release increment of the round number publishes the three values stored
+        // here.
         self.state.count.store(count, Relaxed);
         self.state.stop.0.store(0, Relaxed);
         self.state.done.0.store(0, Relaxed);
@@ -243,7 +247,7 @@ impl WorkerGroup {
         wake(&self.state.round.0);
     }
 
-    /// Waits until all workers are done.
+    /// Waits until all workers have finished the round.
     fn wait(&mut self) -> Result<()> {
         let begin = Instant::now();
         let done = &self.state.done.0;
@@ -277,8 +281,8 @@ impl WorkerGroup {
     }
 
     fn report(&self) -> Report {
-        // Relaxed: the Acquire load in `wait` pairs with the Release increments by the workers, so
-        // these values are visible.
+        // Relaxed: the Acquire load in `wait` pairs with the Release increments by the workers. So
+        // the values that the workers wrote are visible.
         let slots = || self.state.slots[..self.workers].iter().map(|slot| &slot.0);
         let begin = slots().map(|slot| slot.begin.load(Relaxed)).min();
         let end = slots().map(|slot| slot.end.load(Relaxed)).max();
@@ -295,7 +299,7 @@ impl WorkerGroup {
         }
     }
 
-    /// Ends idle workers with the last round number, and other workers with SIGKILL.
+    /// Ends idle workers with a special round number. Ends other workers with SIGKILL.
     fn end(&mut self, kindly: bool) -> Result<()> {
         self.state.round.0.store(END, Release);
         wake(&self.state.round.0);
@@ -319,7 +323,7 @@ impl Drop for WorkerGroup {
     }
 }
 
-/// Runs a worker until the last round.
+/// Runs a worker's rounds until the program ends the worker.
 fn serve(state: &SharedState, number: usize, affinity: Affinity, worker: Worker) {
     pin(match affinity {
         Affinity::Spread => number % cores(),
@@ -339,7 +343,8 @@ fn serve(state: &SharedState, number: usize, affinity: Affinity, worker: Worker)
     let mut body = worker();
     let mut last = 0;
     loop {
-        // Release publishes the results of this round. It pairs with the Acquire load in `wait`.
+        // The Release part of AcqRel publishes the results of this round. It pairs with the Acquire
+        // load in `wait`.
         state.done.0.fetch_add(1, AcqRel);
         wake(&state.done.0);
         last = next_round(state, last);
@@ -374,14 +379,14 @@ fn next_round(state: &SharedState, last: u32) -> u32 {
 }
 
 fn wake(word: &AtomicU32) {
-    // The call fails only for unmapped memory.
+    // The result is ignored, because the call fails only for unmapped memory.
     let _ = futex::wake(word, Flags::empty(), i32::MAX as u32);
 }
 
 /// Pins this thread to a core, if the kernel permits it.
 ///
-/// Without pinning, the kernel may run two workers on one core although they should run in
-/// parallel.
+/// Without pinning, the kernel may run two workers on the same core, although the benchmark needs
+/// them to run in parallel.
 fn pin(core: usize) {
     let mut set = CpuSet::new();
     if set.set(core).is_ok() {
@@ -389,12 +394,12 @@ fn pin(core: usize) {
     }
 }
 
-/// Returns the time of the clock that all processes share.
+/// Returns the current time in nanoseconds. All processes share the same clock.
 fn now() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
-/// Runs `work` and exits on a panic, which must not unwind into code of the parent.
+/// Runs `work`, and exits if `work` panics. The panic must not unwind into the parent's code.
 fn exit_on_panic(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         exit(101);
@@ -402,6 +407,6 @@ fn exit_on_panic(work: impl FnOnce()) {
 }
 
 fn exit(status: i32) -> ! {
-    // SAFETY: the call ends this process and runs no code of the parent.
+    // SAFETY: the call ends this process and runs no code that belongs to the parent.
     unsafe { libc::_exit(status) }
 }

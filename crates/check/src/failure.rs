@@ -1,27 +1,28 @@
-//! A failure and the execution that led to it.
+//! A failure of a model, with the execution that led to the failure.
 
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
-/// A failing execution.
+/// A failure, with a record of the failing execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
-    /// Kind of the failure.
+    /// The kind of the failure.
     pub kind: FailureKind,
-    /// Description of the failure in one sentence.
+    /// A description of the failure in one sentence.
     pub message: String,
-    /// The number of executions up to and including this execution, or 0 if unknown.
+    /// The number of executions up to and including the failing one, or 0 if the number is unknown.
     pub executions: u64,
-    /// The processes that died, with the step of each death.
+    /// The processes that died, each with the step before which it died.
     pub deaths: Vec<Death>,
-    /// Steps of the execution, oldest first. Empty for an execution on real threads.
+    /// The steps of the execution, oldest first. The list is empty for an execution on real
+    /// threads.
     pub steps: Vec<Step>,
-    /// The words and cells that the steps name. Each entry has a number and the source line that
-    /// created the word or cell.
+    /// The words and cells that appear in the steps. Each entry has a number and the source line
+    /// that created the word or cell.
     pub words: Vec<String>,
-    /// State of each process at the end of the execution.
+    /// The state of each process at the end of the execution.
     pub process_states: Vec<String>,
 }
 
@@ -40,14 +41,15 @@ impl Failure {
     }
 }
 
-/// The death of a process at a step.
+/// A planned death: the process that dies, and the step before which it dies.
 ///
 /// The text form is `VICTIM:STEP`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
-    /// Index of the process.
+    /// The index of the process that dies.
     pub victim: usize,
-    /// The process dies before this step. Only the steps of this process are counted, from 0.
+    /// The number of the step before which the process dies. Only this process's own steps are
+    /// counted, starting at 0.
     pub before: usize,
 }
 
@@ -75,68 +77,70 @@ impl FromStr for Death {
     }
 }
 
-/// One operation of an execution.
+/// One operation (step) of an execution.
 ///
-/// Steps are numbered from 0 in the order of the execution.
+/// The steps are numbered from 0, in the order in which they ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// The index of the process. `None` for steps of the setup and of the verification.
+    /// The index of the process that ran the step. `None` for steps of the setup and of the
+    /// verification.
     pub process: Option<usize>,
-    /// The operation with its word and values.
+    /// The operation as text, with its word and values.
     pub action: String,
-    /// The source line, as `FILE:LINE`.
+    /// The source line of the operation, as `FILE:LINE`.
     pub site: String,
-    /// `Some(true)` if the process falls asleep at this step, `Some(false)` if the process wakes
-    /// up.
+    /// `Some(true)` if the process falls asleep at this step. `Some(false)` if the process wakes up
+    /// at this step.
     pub sleeps: Option<bool>,
-    /// The number of the word that the step writes, and the written value.
+    /// The number of the word that the step writes, and the value that the step writes.
     pub writes: Option<(u32, u64)>,
     /// The step that wrote the value that this step reads.
     pub reads_from: Option<ReadsFrom>,
-    /// Steps of other processes that this step synchronizes with. Those steps happen before this
-    /// step and before all later steps of its process.
+    /// The steps of other processes with which this step synchronizes. Those steps happen before
+    /// this step and before all later steps of this step's process.
     pub synchronizes_with: Vec<usize>,
-    /// The step that races with this step.
+    /// The step that has a data race with this step.
     pub races_with: Option<usize>,
 }
 
-/// The write that a step reads from.
+/// The write whose value a step reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadsFrom {
-    /// Number of the writing step.
+    /// The number of the step that wrote the value.
     pub step: usize,
-    /// Whether the write is known. loom does not report which write a load reads from. If several
-    /// writes have the same value, `step` is the last of them and this field is `false`.
+    /// Whether `step` is certainly the write that was read. loom does not report which write a load
+    /// reads. If several writes have the same value, `step` is the last of them and this field is
+    /// `false`.
     pub is_certain: bool,
 }
 
-/// Kinds of failures.
+/// The kinds of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// Every process waits, and no process is left that could wake another one. The cause is a lost
-    /// wake-up or a circular wait.
+    /// Every process waits, so no process can wake another one. The cause is a lost wake-up or a
+    /// circular wait.
     Deadlock,
-    /// Two unordered accesses to the same memory, at least one of them a write.
+    /// Two accesses to the same memory are unordered, and at least one of them is a write.
     DataRace,
-    /// A failed assertion of the model, or any other panic.
+    /// An assertion of the model failed, or the model panicked in another way.
     WrongResult,
-    /// The model exceeds a limit on its size. An execution of the model may never end.
+    /// The model exceeds a limit on its size. The cause may be an execution that never ends.
     LimitHit,
-    /// The model cannot be explored: it has too many processes, is not deterministic, or leaks
-    /// memory.
+    /// The model cannot be explored, because it has too many processes, is not deterministic, or
+    /// leaks memory.
     BadModel,
-    /// An assertion inside the engine failed. The failure says nothing about the model.
+    /// An assertion inside the engine failed. This failure says nothing about the model.
     Engine,
-    /// The process that ran the model ended unexpectedly and reported no cause.
+    /// The process that ran the model ended unexpectedly, without reporting a cause.
     Crash,
 }
 
 const ENGINE: &str = "engine failed";
 
 impl FailureKind {
-    /// Classifies a panic message.
+    /// Returns the kind of failure that a panic message describes.
     pub fn from_message(message: &str) -> Self {
         if message.starts_with("deadlock") {
             Self::Deadlock
@@ -154,7 +158,7 @@ impl FailureKind {
         }
     }
 
-    /// Returns the name that reports use.
+    /// Returns the name of this kind in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deadlock => "deadlock",

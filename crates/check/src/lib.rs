@@ -1,20 +1,21 @@
 //! Model checking of synchronization primitives that are built on `interlatch::platform`.
 //!
-//! Build a primitive on [`AtomicU32`](interlatch::platform::AtomicU32) and
-//! [`futex`](interlatch::platform::futex), describe its promises as [`Scenario`]s, and let a
-//! [`Runner`](runner::Runner) explore the scenarios as [`Model`]s. The runner explores every
+//! To check a primitive, build it on [`AtomicU32`](interlatch::platform::AtomicU32) and
+//! [`futex`](interlatch::platform::futex), and describe its promises as [`Scenario`]s. A
+//! [`Runner`](runner::Runner) then explores the scenarios as [`Model`]s. The runner explores every
 //! interleaving, every value that a load may return under the memory model, every choice of a
 //! waiter to wake, every timeout, and the death of a process at every step. The report of a failure
-//! shows the failing execution step by step, and a command that replays the execution.
+//! shows the failing execution step by step. The report also has a command that replays this
+//! execution.
 //!
-//! The same source runs on the real machine. The platform module is a thin layer over core's
-//! atomics and the kernel's futex. Only under `--cfg loom`, a model replaces the platform module.
+//! The same source code runs on the real machine. There the platform module is a thin layer over
+//! core's atomics and the kernel's futex. Under `--cfg loom`, a model replaces the platform module.
 //!
 //! `docs/writing-a-model.md` in the repository is a step-by-step guide.
 //!
 //! # Example
-//! The example contains a lock of one word, a scenario, and a program that checks the lock. It is a
-//! complete `tests/models.rs`:
+//! The example contains a lock of one word, a scenario, and a program that checks the lock. The
+//! example is a complete `tests/models.rs`:
 //!
 //! ```no_run
 //! use interlatch::ShmSafe;
@@ -83,8 +84,8 @@
 //! }
 //! ```
 //!
-//! `Cargo.toml` needs the test target (see [`runner`]). Then
-//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` prints:
+//! `Cargo.toml` needs the test target `models` (see [`runner`]). Then this command prints a table:
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test models`
 //!
 //! ```text
 //! | model                          | processes | verdict          | ...
@@ -114,8 +115,8 @@
 //! | `caught: ...` | yes | a model of a known bug failed as expected |
 //! | `FAILED: ...` | no | the model failed, or a model of a known bug did not fail as expected |
 //!
-//! A verdict applies to one model: one scenario with one number of processes. A remark below the
-//! table names an imprecision of the engine that affects the model.
+//! A verdict applies to one model: one scenario with one number of processes. If an imprecision of
+//! the engine affects a model, a remark below the table names the imprecision.
 //!
 //! # What a model explores
 //! - Every interleaving of the operations on atomics, cells and futexes.
@@ -128,8 +129,8 @@
 //!   the robust list of the victim.
 //!
 //! # Limits of loom
-//! The engine is loom 0.7.2. A model that meets one of these limits gets a `blind` verdict, a
-//! remark or a failure. Litmus tests in the repository pin each limit.
+//! The engine is loom 0.7.2. A model that meets one of the following limits gets a `blind` verdict,
+//! a remark or a failure. Litmus tests in the repository pin each of these limits.
 //!
 //! - A thread that loads a word and then writes it hides earlier loads of that word by other
 //!   threads. The verdict is `blind`. Start with the write and use the value of a failed
@@ -149,21 +150,22 @@
 //! - A failing model may abort its process, so the runner starts a process for each model.
 //!
 //! A model must be deterministic and must not leak memory. The checker runs the first execution
-//! twice and reports [`FailureKind::BadModel`] if the two runs differ.
+//! twice. If the two runs differ, the checker reports [`FailureKind::BadModel`].
 //!
 //! # Weakening a site
 //! `-- --weaken` checks that the models need each line of the primitive. A *site* is a source line
-//! with an atomic operation, a fence or a wake. For each site the runner weakens the ordering by
-//! one step, drops the wake, or limits the wake to one waiter, without recompiling. It then runs
-//! the models that pass the site until one of them fails. If no model catches a weakening, either
-//! the ordering is stronger than necessary or a model is missing. `--sites-in PATH` selects source
-//! files by the prefix of their path.
+//! with an atomic operation, a fence or a wake. For each site, the runner weakens the ordering by
+//! one step, drops the wake, or limits the wake to one waiter. This needs no recompilation. The
+//! runner then runs the models that pass the site until one of them fails. If no model fails,
+//! either the ordering is stronger than necessary or a model is missing. `--sites-in PATH` selects
+//! source files by the prefix of their path.
 //!
 //! # Replay
-//! For a failure, the runner prints the execution as a table with one column per process, the final
-//! state of each process, and a command with `--replay FILE`. The command runs exactly this
-//! execution again, for example under a debugger. With `--explain`, the runner prints the same for
-//! known bugs. The runner also writes an HTML page for each failure; [`runner`] says where.
+//! For each failure, the runner prints the execution as a table with one column per process, the
+//! final state of each process, and a command with `--replay FILE`. The command runs exactly this
+//! execution again, for example under a debugger. With `--explain`, the runner prints the same
+//! information for known bugs. The runner also writes an HTML page for each failure; the page of
+//! [`runner`] names the folder.
 
 mod engine;
 mod failure;

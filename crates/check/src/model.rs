@@ -1,4 +1,4 @@
-//! A model: a scenario, the bound of its exploration, and the expected result.
+//! Models: a scenario, the bound of its exploration, and the expected result.
 
 use crate::engine;
 use crate::scenario::ErasedScenario;
@@ -28,33 +28,34 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Model {
-    /// The name: `primitive/scenario/processes`, or `broken/bug`.
+    /// The name of the model: `primitive/scenario/processes`, or `broken/bug`.
     pub name: String,
-    /// Number of processes.
+    /// The number of processes.
     pub processes: usize,
-    /// How far the model is explored.
+    /// The bound up to which the model is explored.
     pub bound: Bound,
     /// The expected result.
     pub expectation: Expectation,
-    /// The indices of the processes that die. Each of them dies before each of its steps in turn.
+    /// The indices of the processes that die. The exploration lets each of them die before each of
+    /// its steps.
     pub victims: Vec<usize>,
     build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>,
 }
 
-/// How far a model is explored.
+/// The bound of an exploration: none, or increasing numbers of preemptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// Explores every execution.
+    /// The exploration runs every execution.
     None,
-    /// Explores with at most 0, 1, 2, ... preemptions. The bound rises at least to `at_least`, and
-    /// further while time is left.
+    /// The model is explored with at most 0, then 1, then 2 preemptions, and so on. The bound rises
+    /// at least to `at_least`. It rises further while time is left.
     Sweep {
-        /// The bound whose exploration must finish.
+        /// The preemption bound whose exploration must finish.
         at_least: usize,
     },
 }
 
-/// The expected result of a model.
+/// The expected result of exploring a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
     /// Every execution passes.
@@ -63,7 +64,7 @@ pub enum Expectation {
     Fails(FailureKind),
 }
 
-/// Limits of one exploration.
+/// The limits of one exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The maximum number of preemptions in an execution, or `None` for no bound.
@@ -72,27 +73,27 @@ pub struct Limits {
     pub time: Duration,
 }
 
-/// Result of an exploration that found no failure.
+/// The result of an exploration that found no failure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Exploration {
-    /// Number of executions.
+    /// The number of executions that were explored.
     pub executions: u64,
-    /// The number of steps before which a process died. With two victims, the number of pairs of
-    /// steps.
+    /// The number of steps before which a process died. For two victims, this is the number of
+    /// pairs of steps.
     pub crash_points: u64,
     /// The duration of the exploration.
     pub elapsed: Duration,
-    /// What the exploration proves.
+    /// The verdict, which says what the exploration proves.
     pub verdict: Verdict,
-    /// Imprecisions of the engine that affect the model and that the verdict does not express.
+    /// The remarks: imprecisions of the engine that affect the model but do not change the verdict.
     pub remarks: Vec<String>,
 }
 
 impl Model {
     /// Creates a model that must hold in every execution.
     ///
-    /// If `build` panics, `new` still returns a model, and that model fails when it runs.
+    /// If `build` panics, `new` still returns a model. That model fails when it runs.
     pub fn new<S: ShmSafe + 'static>(
         primitive: &str,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
@@ -100,8 +101,8 @@ impl Model {
         Self::from_erased(primitive, Arc::new(move || ErasedScenario::new(build())))
     }
 
-    /// The part of [`new`](Self::new) that does not depend on the type of the state. Programs have
-    /// hundreds of models, so the generic part is kept small.
+    /// The part of [`new`](Self::new) that does not depend on the state's type. Programs have
+    /// hundreds of models, so the generic code for each model is kept small.
     fn from_erased(primitive: &str, build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>) -> Self {
         let scenario = catch_silently(&*build).unwrap_or_else(ErasedScenario::failed);
         let (property, processes) = (scenario.name, scenario.participants);
@@ -125,9 +126,9 @@ impl Model {
         }
     }
 
-    /// Sets the exploration to increasing preemption bounds, at least up to `at_least`.
+    /// Explores the model with increasing preemption bounds, at least up to `at_least`.
     ///
-    /// Use this for models that have too many executions to explore all of them.
+    /// Use this method for models that have too many executions to explore all of them.
     #[must_use]
     pub fn bounded(self, at_least: usize) -> Self {
         Self {
@@ -138,8 +139,8 @@ impl Model {
 
     /// Creates a model of a known bug, which must fail with the given kind of failure.
     ///
-    /// The exploration starts without preemptions and raises the bound, so the reported failure has
-    /// the fewest preemptions.
+    /// The exploration starts with 0 preemptions and then raises the bound. The reported failure
+    /// therefore has as few preemptions as possible.
     pub fn broken<S: ShmSafe + 'static>(
         bug: &str,
         kind: FailureKind,
@@ -154,7 +155,7 @@ impl Model {
         }
     }
 
-    /// Renames the model.
+    /// Changes the name of the model.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self {
@@ -163,13 +164,13 @@ impl Model {
         }
     }
 
-    /// Runs one execution.
+    /// Runs one execution of the model.
     pub fn execute(&self) {
         engine::run((self.build)());
     }
 }
 
-/// Calls the function without printing a panic message. Returns `None` if it panics.
+/// Calls a function without printing a panic message. Returns `None` if the function panics.
 fn catch_silently<R>(function: impl Fn() -> R) -> Option<R> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));

@@ -1,4 +1,4 @@
-//! Scenarios: a shared state and participants that run concurrently.
+//! Scenarios: a shared state, and participants that access the state concurrently.
 
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell, spin};
 
@@ -8,7 +8,7 @@ use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell, spin};
 /// type, so the first closure in a list may need `as Participant<_>` or a typed variable.
 pub type Participant<S> = fn(&S);
 
-/// A property of a primitive, with participants that check the property.
+/// A property of a primitive, together with participants that check the property.
 ///
 /// A scenario has a name (the property as an identifier), participants that share a state of type
 /// `S`, and a verification of the final state. Participants check what they observe with
@@ -37,25 +37,25 @@ pub type Participant<S> = fn(&S);
 /// run_once(scenario);
 /// ```
 pub struct Scenario<S> {
-    /// The property, as an identifier.
+    /// The name of the property, as an identifier.
     pub name: &'static str,
-    /// The code that runs concurrently.
+    /// The functions that run concurrently, one per participant.
     pub participants: Vec<Participant<S>>,
-    /// Verification of the state after all participants have finished.
+    /// The function that verifies the state after all participants have finished.
     pub verify: fn(&S),
     /// The maximum number of binary choices in an execution. See [`choices`](Self::choices).
     pub choices: usize,
-    /// Number of waits of each participant that may be interrupted.
+    /// The number of waits per participant that may be interrupted.
     pub interruptions: usize,
-    /// Number of weak compare-exchanges of each participant that may fail spuriously.
+    /// The number of weak compare-exchanges per participant that may fail spuriously.
     pub spurious_failures: usize,
-    /// Indices of the participants that may die.
+    /// The indices of the participants that may die.
     pub victims: Vec<usize>,
-    /// Whether sleepers recheck after a participant has died.
+    /// Whether sleeping participants recheck their condition after a participant has died.
     pub rechecks: bool,
 }
 
-/// Implemented by hand, because a derived implementation would require `S: Clone`.
+/// Implemented by hand, because a derived `Clone` implementation would require `S: Clone`.
 impl<S> Clone for Scenario<S> {
     fn clone(&self) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl<S> Clone for Scenario<S> {
 }
 
 impl<S> Scenario<S> {
-    /// Creates a scenario without a verification.
+    /// Creates a scenario that has no verification yet.
     pub fn new(name: &'static str, participants: Vec<Participant<S>>) -> Self {
         Self {
             name,
@@ -81,7 +81,7 @@ impl<S> Scenario<S> {
         }
     }
 
-    /// Sets the verification that runs after all participants have finished.
+    /// Sets the function that verifies the state after all participants have finished.
     #[must_use]
     pub fn verify(self, verify: fn(&S)) -> Self {
         Self { verify, ..self }
@@ -89,10 +89,10 @@ impl<S> Scenario<S> {
 
     /// Sets the number of binary choices that an execution may need.
     ///
-    /// If a wake finds more waiters than it may wake, it chooses which of them to wake. Among `n`
-    /// waiters, this takes up to `n - 1` binary choices. A model that needs more than `choices`
-    /// fails with [`FailureKind::LimitHit`](crate::FailureKind::LimitHit). Each unused choice costs
-    /// little.
+    /// If a wake finds more waiters than it may wake, it chooses the waiters to wake. A choice of
+    /// one among `n` waiters takes up to `n - 1` binary choices. A model that needs more than
+    /// `choices` fails with [`FailureKind::LimitHit`](crate::FailureKind::LimitHit). Each unused
+    /// choice costs little.
     #[must_use]
     pub fn choices(self, choices: usize) -> Self {
         Self { choices, ..self }
@@ -100,7 +100,7 @@ impl<S> Scenario<S> {
 
     /// Lets the first `interruptions` waits of each participant end early, as if by a signal.
     ///
-    /// Has an effect only in models under loom.
+    /// This setting has an effect only in models under loom.
     #[must_use]
     pub fn interruptions(self, interruptions: usize) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl<S> Scenario<S> {
     ///
     /// The model is explored once for every step of every victim. After a death, the model of the
     /// kernel marks the robust locks of the dead process and wakes a waiter. The verification must
-    /// hold whether or not a victim died. Has an effect only in models under loom.
+    /// hold both with and without a death. This setting has an effect only in models under loom.
     #[must_use]
     pub fn victims(self, victims: &[usize]) -> Self {
         Self {
@@ -122,11 +122,11 @@ impl<S> Scenario<S> {
         }
     }
 
-    /// Disables the rechecks of sleepers after a death.
+    /// Disables the rechecks that sleeping participants do after a death.
     ///
-    /// By default, each sleeper wakes up once after a process has died, like a real process at the
-    /// recheck interval. Without rechecks, only the kernel's wake-ups reach the sleepers, so the
-    /// model shows whether the robust list alone is enough.
+    /// By default, each sleeper wakes up once after a process has died, as a sleeper in a real
+    /// process does at the recheck interval. Without rechecks, only the kernel's wake-ups reach the
+    /// sleepers. The model then shows whether the robust list alone is enough.
     #[must_use]
     pub fn without_rechecks(self) -> Self {
         Self {
@@ -138,8 +138,8 @@ impl<S> Scenario<S> {
     /// Lets the first `spurious_failures` weak compare-exchanges of each participant fail
     /// spuriously.
     ///
-    /// Weak compare-exchanges never fail spuriously on x86, but they do on other architectures. Has
-    /// an effect only in models under loom.
+    /// Weak compare-exchanges never fail spuriously on x86, but they do on other architectures.
+    /// This setting has an effect only in models under loom.
     #[must_use]
     pub fn spurious_failures(self, spurious_failures: usize) -> Self {
         Self {
@@ -153,23 +153,23 @@ impl<S> Scenario<S> {
 #[allow(dead_code, reason = "only the engine on loom reads all fields")]
 pub(crate) struct ErasedScenario {
     pub name: &'static str,
-    /// Number of participants.
+    /// The number of participants.
     pub participants: usize,
     pub choices: usize,
     pub interruptions: usize,
     pub spurious_failures: usize,
     pub victims: Vec<usize>,
     pub rechecks: bool,
-    /// Creates the state. The engine calls this function inside the execution.
+    /// Creates the scenario's state. The engine calls this function inside the execution.
     pub start: Box<dyn FnOnce() -> Box<dyn Instance>>,
 }
 
-/// The state of one execution, with the code that runs on it.
+/// The state of one execution, with the code that runs on this state.
 pub(crate) trait Instance: Sync {
     /// Runs the participant with this index.
     fn participate(&self, index: usize);
 
-    /// Runs the verification.
+    /// Runs the verification of the state.
     fn verify(&self);
 }
 
@@ -210,7 +210,7 @@ impl ErasedScenario {
         }
     }
 
-    /// Returns a stand-in for a scenario whose construction panicked.
+    /// Returns a placeholder for a scenario whose construction panicked.
     pub fn failed() -> Self {
         Self {
             name: "scenario_that_cannot_be_built",
@@ -227,7 +227,7 @@ impl ErasedScenario {
 
 /// An environment that runs scenarios, for example threads or processes.
 ///
-/// Implement this trait to run the same scenarios in your own tests. A model does not need a stage.
+/// Implement this trait to run scenarios in your own tests. Models do not need a stage.
 pub trait Stage {
     /// Runs one scenario.
     ///
@@ -236,12 +236,11 @@ pub trait Stage {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>);
 }
 
-/// An unsynchronized number: a data race on it is an error.
+/// An unsynchronized number. A data race on this number is an error.
 ///
 /// Protect the cell with the primitive under test. Under loom, two unordered accesses fail the
-/// model, so a wrong memory ordering is found even if the value is right. Without loom, the
-/// accesses are volatile, and [`increment`](Self::increment) loses updates if two participants run
-/// it concurrently.
+/// model. A wrong memory ordering is therefore found even if the value is right. Without loom, the
+/// accesses are volatile, and concurrent calls of [`increment`](Self::increment) lose updates.
 ///
 /// # Example
 /// ```
@@ -268,11 +267,11 @@ pub trait Stage {
 #[derive(Debug)]
 pub struct RaceCell(UnsafeCell<u64>);
 
-// SAFETY: the value is a plain number. The scenario's primitive orders the accesses. If it does
-// not, the check reports a race.
+// SAFETY: the value is a plain number, and the scenario's primitive orders the accesses. If the
+// primitive does not order them, the check reports a race.
 unsafe impl Sync for RaceCell {}
 
-// SAFETY: the value is a plain number without a pointer, valid for every bit pattern.
+// SAFETY: the value is a plain number without a pointer. Every bit pattern is a valid number.
 unsafe impl ShmSafe for RaceCell {
     fn initial() -> Self {
         Self::new(0)
@@ -284,29 +283,29 @@ impl ShmType for RaceCell {
 }
 
 impl RaceCell {
-    /// Creates a cell with this value.
+    /// Creates a cell with this initial value.
     pub fn new(value: u64) -> Self {
         Self(UnsafeCell::new(value))
     }
 
-    /// Returns the value.
+    /// Returns the value of the cell.
     #[track_caller]
     pub fn get(&self) -> u64 {
-        // SAFETY: the scenario's primitive excludes writers. If it does not, the check reports a
-        // race.
+        // SAFETY: the scenario's primitive excludes writers. If the primitive does not exclude
+        // them, the check reports a race.
         self.0.with(|value| unsafe { value.read_volatile() })
     }
 
-    /// Sets the value.
+    /// Sets the value of the cell.
     #[track_caller]
     pub fn set(&self, new: u64) {
-        // SAFETY: the scenario's primitive excludes all other accesses. If it does not, the check
-        // reports a race.
+        // SAFETY: the scenario's primitive excludes all other accesses. If the primitive does not
+        // exclude them, the check reports a race.
         self.0
             .with_mut(|value| unsafe { value.write_volatile(new) });
     }
 
-    /// Adds 1 in two steps, between which other participants may run.
+    /// Adds 1 to the value in two steps. Other participants may run between the two steps.
     #[track_caller]
     pub fn increment(&self) {
         let value = self.get();

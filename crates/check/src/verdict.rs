@@ -1,24 +1,24 @@
-//! Verdicts.
+//! The verdict of an exploration.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// What an exploration without a failure proves.
+/// A verdict: what an exploration without a failure proves.
 ///
-/// The [crate page](crate#verdicts) says which verdicts count as a success.
+/// The [crate page](crate#verdicts) says which verdicts count as success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Every execution of the model was explored.
+    /// The exploration ran every execution of the model.
     Exhaustive,
-    /// Every execution with at most this many preemptions was explored.
+    /// The exploration ran every execution with at most this many preemptions.
     Bounded(usize),
-    /// A time limit ended the exploration. The runner reports a failure.
+    /// A time limit ended the exploration. The runner reports this verdict as a failure.
     Truncated,
     /// loom is known to miss executions of this model. The text names the two source lines that
-    /// cause it. The runner reports a failure.
+    /// cause the problem. The runner reports this verdict as a failure.
     Blind(String),
-    /// Threads ran the model for a short time without a failure. This proves little.
+    /// Threads ran the model for a short time without a failure, which proves little.
     Stressed,
 }
 

@@ -61,9 +61,9 @@ pub enum Command {
     },
     /// Remove the regions that no living process has attached.
     ///
-    /// Each region is checked again directly before its removal. A process that attaches to the
-    /// region between the check and the removal keeps the memory without a name. Later processes
-    /// create another region.
+    /// The command checks each region again directly before it removes the region. A process that
+    /// attaches to the region between the check and the removal keeps the memory without a name.
+    /// Later processes create another region.
     #[command(after_help = AFTER_HELP)]
     Gc(Collect),
 }

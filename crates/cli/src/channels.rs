@@ -40,7 +40,7 @@ pub struct RendezvousReport {
 pub struct WaitReport {
     /// `yes`, `no` or `unknown`.
     state: &'static str,
-    /// The thread.
+    /// The thread that is this party.
     thread: Option<Thread>,
 }
 
@@ -120,7 +120,8 @@ impl WaitReport {
         Self { state, thread }
     }
 
-    /// Writes the action and the thread that performs it. Writes nothing if there is no thread.
+    /// Writes an action and the thread that performs the action. Writes nothing if no thread
+    /// performs it.
     fn write(&self, f: &mut fmt::Formatter<'_>, does: &str) -> fmt::Result {
         let Some(thread) = &self.thread else {
             return Ok(());

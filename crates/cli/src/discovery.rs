@@ -15,7 +15,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The regions that were found.
+/// The regions that a search of the machine has found.
 #[derive(Debug, Default)]
 pub struct Discovery {
     pub subjects: Vec<Subject>,
@@ -29,12 +29,12 @@ pub struct Discovery {
 pub struct Unreadable {
     /// The name in the form that `inspect` accepts.
     pub name: String,
-    /// The reason.
+    /// The reason why the object cannot be read.
     pub reason: String,
 }
 
 impl Discovery {
-    /// Finds the regions in /dev/shm, in these directories and among the System V segments.
+    /// Finds the regions in /dev/shm, in the given directories and among the System V segments.
     pub fn named(directories: &[PathBuf]) -> Result<Self, CliError> {
         let mut found = Self::default();
         // The System V segments come first, because a region that this process attached earlier
@@ -103,7 +103,7 @@ impl Discovery {
         Ok(())
     }
 
-    /// Adds the target if it is a region.
+    /// Adds a target to the found regions if the target is a region.
     fn add(&mut self, target: Target, segment: Option<segments::Segment>) {
         let subject = match target.attach() {
             Ok(view) => Subject::new(target, view, segment),
@@ -124,7 +124,8 @@ impl Discovery {
     }
 }
 
-/// Returns one region. For a System V segment, the result includes the kernel's count of mappings.
+/// Returns the region that the target names. For a System V segment, the result includes the
+/// kernel's count of mappings.
 pub fn find_region(target: &Target) -> Result<Subject, CliError> {
     let segments = segments::all()?;
     let segment = segments.into_iter().find(|segment| match target {

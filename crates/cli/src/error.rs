@@ -16,7 +16,8 @@ pub enum CliError {
     Other(String),
     #[error("cannot write the output: {0}")]
     Output(std::io::Error),
-    /// The reader of the output has closed it, as in `interlatch ls | head -1`.
+    /// The process that reads this program's output has closed the pipe, as in `interlatch ls |
+    /// head -1`.
     #[error("the reader has closed the output")]
     OutputClosed,
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 /// The result of a run: the document of `gc --json`.
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
-    /// Whether this was a dry run.
+    /// Whether the command was a dry run, which removes nothing.
     dry_run: bool,
     /// The names of the removed regions.
     removed: Vec<String>,
@@ -132,7 +132,8 @@ impl Outcome {
         let name = subject.target.to_string();
         let mut reason = Usage::new(&subject, attachments).reason_to_keep(arguments.force);
         let target = subject.target.clone();
-        // Detach first, so this process does not count as a user.
+        // Dropping `subject` detaches this process, so that it does not count as a user of the
+        // region.
         drop(subject);
         let Target::Named(region) = &target else {
             return;
@@ -158,7 +159,8 @@ impl Outcome {
         }
     }
 
-    /// Records a failure, unless another process has removed the region.
+    /// Records that removing a region failed, unless another process has already removed the
+    /// region.
     fn fail(&mut self, name: String, error: &CliError) {
         if !matches!(error, CliError::NotFound(_)) {
             let reason = error.to_string();
@@ -186,7 +188,7 @@ impl Outcome {
     }
 }
 
-/// Repeats the decision with the current state.
+/// Decides again, from the current state of the processes, whether to keep a region.
 fn recheck(target: &Target, force: bool) -> Result<Option<Reason>, CliError> {
     let attachments = discovery::scan_attachments()?;
     let subject = discovery::find_region(target)?;

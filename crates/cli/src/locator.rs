@@ -1,6 +1,6 @@
 //! Finds a path or a descriptor for a mapping that has no path.
 //!
-//! Each directory is read once, however many mappings a hostile process has.
+//! This module reads each directory only once, even if a hostile process has many mappings.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Default)]
 pub struct FileLocator {
-    /// The paths by directory and inode.
+    /// The path of each file, by directory and inode.
     names: HashMap<PathBuf, HashMap<u64, PathBuf>>,
-    /// The descriptors by process and link target.
+    /// The numbers of the open descriptors, by process and by the target of the descriptor's link.
     descriptors: HashMap<u32, HashMap<PathBuf, Vec<u32>>>,
 }
 
 impl FileLocator {
-    /// Returns the path of a file that was created without a name in this directory, if the file
-    /// has a name now.
+    /// Returns the current path of a file that was created without a name in a directory. Returns
+    /// `None` if the file still has no name.
     pub fn find_path(&mut self, directory: &Path, device: u64, inode: u64) -> Option<PathBuf> {
         let names = self.names.entry(directory.to_owned());
         let names = names.or_insert_with(|| {
@@ -29,9 +29,10 @@ impl FileLocator {
         ((file.dev(), file.ino()) == (device, inode)).then(|| path.clone())
     }
 
-    /// Returns the descriptor of this process for a file with this link target.
+    /// Returns the descriptor that a process has open for a file with the given link target.
     ///
-    /// Other descriptors are not opened, because a file may be on a slow or hostile file system.
+    /// The function opens no other descriptors, because their files may be on a slow or hostile
+    /// file system.
     pub fn find_descriptor(
         &mut self,
         process: u32,

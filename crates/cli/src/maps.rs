@@ -1,7 +1,7 @@
 //! The mappings of a process: `/proc/PID/maps`.
 //!
-//! The crate `procfs` is not suitable: it fails on a path that is not UTF-8, and on a user ID above
-//! 65535 in `/proc/sysvipc/shm`. A hostile process may cause both failures.
+//! The crate `procfs` is not suitable, because its parser fails on a path that is not UTF-8, and on
+//! a user ID above 65535 in `/proc/sysvipc/shm`. A hostile process may cause both failures.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,15 +17,16 @@ pub struct Mapping {
     pub path: PathBuf,
 }
 
-/// The kind of memory of a mapping. The inode numbers of segments and files overlap.
+/// The kind of memory of a mapping. The kind is needed because a segment and a file may have the
+/// same inode number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
     /// The System V segment with this ID.
     Segment(i32),
-    /// A file that may still have this path.
+    /// A file that had this path when it was mapped. The path may no longer exist.
     File,
-    /// A file created without a name in this directory (`O_TMPFILE`). The file may have received a
-    /// name since then. The library creates its files in this way.
+    /// A file created without a name in this directory (`O_TMPFILE`). The program may have given
+    /// the file a name since then. The library creates its files in this way.
     Tmpfile(PathBuf),
     /// Memory without a path: a memfd, or a removed file.
     Unnamed,
@@ -58,7 +59,7 @@ impl Mapping {
     }
 }
 
-/// Returns the shared mappings in the file. Lines in another format are skipped.
+/// Returns the shared mappings listed in a `maps` file. Lines in another format are skipped.
 pub fn parse(maps: &[u8]) -> Vec<Mapping> {
     let lines = maps.split(|byte| *byte == b'\n');
     lines.filter_map(parse_line).collect()

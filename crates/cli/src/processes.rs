@@ -15,7 +15,7 @@ type Pids = BTreeSet<u32>;
 pub struct Attachments {
     files: HashMap<(u64, u64), Pids>,
     paths: HashMap<PathBuf, Pids>,
-    /// The processes by directory and inode.
+    /// The processes that have a file mapped, by the file's directory and inode.
     tmpfiles: HashMap<(PathBuf, u64), Pids>,
     segments: HashMap<i32, Pids>,
     /// Each mapped file once, with one of the processes that have mapped it.
@@ -75,8 +75,8 @@ impl Attachments {
 
     /// Returns the processes that have this file mapped.
     ///
-    /// Also compares paths where they are known: on some file systems the device of a mapping
-    /// differs from that of the file.
+    /// Also compares paths, if they are known. On some file systems, a mapping's device number
+    /// differs from the file's device number.
     pub fn pids_of_file(&self, file: &fs::Metadata, path: Option<&Path>) -> Vec<u32> {
         let by_inode = self.files.get(&(file.dev(), file.ino()));
         let by_path = path.and_then(|path| self.paths.get(path));
@@ -123,7 +123,7 @@ pub fn process_of(thread: u32) -> Option<u32> {
             .find_map(|line| line.strip_prefix(name))
             .map(str::trim)
     };
-    // A zombie is dead, but its parent has not yet collected its status.
+    // A zombie (state `Z`) is a dead process whose parent has not yet collected its exit status.
     let is_dead = field("State:")?.starts_with(['Z', 'X']);
     if is_dead {
         None

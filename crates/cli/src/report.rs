@@ -25,7 +25,7 @@ pub struct RegionReport {
     /// The process that created the region, according to its header.
     pub creator: u32,
     /// Whether a process with the creator's process ID exists. The process may be a different one
-    /// that has the same ID. `null` for another PID namespace.
+    /// that has the same ID. The value is `null` if the region belongs to another PID namespace.
     pub creator_alive: Option<bool>,
     /// The time of creation in seconds since 1970, according to the header.
     pub created: u64,
@@ -62,7 +62,7 @@ pub struct Entry {
     pub state: Option<ObjectReport>,
 }
 
-/// A region and what is known about its memory.
+/// A region, together with the known facts about its memory.
 #[derive(Debug)]
 pub struct Subject {
     pub target: Target,

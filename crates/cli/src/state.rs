@@ -11,13 +11,13 @@ use interlatch::sync::{LockState, RobustSemaphorePairState, RobustSemaphoreState
 use serde::Serialize;
 use std::fmt;
 
-/// The report of an object; the field `kind` names the variant.
+/// The report of an object in a region. In JSON, the field `kind` names the variant.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ObjectReport {
     Lock(LockReport),
     Condvar {
-        /// Whether threads may be waiting.
+        /// Whether threads may be waiting for the object.
         waiters: bool,
     },
     Semaphore(SemaphoreReport),
@@ -27,20 +27,20 @@ pub enum ObjectReport {
     },
     RobustSemaphore {
         lock: LockReport,
-        /// The number of permits in total.
+        /// The total number of the semaphore's permits.
         total: usize,
         /// The number of available permits.
         permits: usize,
-        /// The holders of the other permits.
+        /// The threads that hold the remaining permits.
         holders: Vec<Thread>,
     },
     RobustSemaphorePair {
         lock: LockReport,
-        /// The number of slots of the writers.
+        /// The number of slots that a writer may fill.
         writable: usize,
-        /// The number of slots of the readers.
+        /// The number of slots that a reader may read.
         readable: usize,
-        /// The holders of slots.
+        /// The threads that hold a slot.
         holders: Vec<Thread>,
     },
     Buffer(BufferReport),
@@ -74,7 +74,7 @@ pub struct LockReport {
     pub state: &'static str,
     /// The holder, if the lock records it.
     pub holder: Option<Thread>,
-    /// Whether threads may be waiting.
+    /// Whether threads may be waiting for the object.
     pub waiters: bool,
 }
 
@@ -83,7 +83,7 @@ pub struct LockReport {
 pub struct Thread {
     /// The thread ID.
     pub thread: u32,
-    /// The process of the thread, if it is alive.
+    /// The process of the thread, if the thread is alive.
     pub process: Option<u32>,
     /// Whether the thread is alive; `null` for another PID namespace.
     pub alive: Option<bool>,
@@ -93,7 +93,7 @@ pub struct Thread {
 #[derive(Debug, Serialize)]
 pub struct SemaphoreReport {
     pub permits: u32,
-    /// Whether threads may be waiting.
+    /// Whether threads may be waiting for the object.
     pub waiters: bool,
 }
 
@@ -327,7 +327,7 @@ impl fmt::Display for Thread {
     }
 }
 
-/// The first threads of a list, and the number of the remaining threads.
+/// Displays the first threads of a list and the number of the remaining threads.
 struct Threads<'a>(&'a [Thread]);
 
 impl fmt::Display for Threads<'_> {

@@ -36,7 +36,7 @@ impl Target {
         matches!(self, Self::Named(_))
     }
 
-    /// Returns the name that `--prefix` is compared with.
+    /// Returns the part of the region's name that must start with the `--prefix` argument.
     pub fn short_name(&self) -> String {
         let text = self.to_string();
         match text.split_once(':') {

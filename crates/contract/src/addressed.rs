@@ -12,7 +12,7 @@ use interlatch::sync::Timeout;
 /// A buffer of messages.
 pub type NamedChannel = RobustMonitorBuffer<Envelope<u64>, [Slot<Envelope<u64>>; 2], 2>;
 
-/// A way to receive messages. A broken implementation can take the place of the correct one.
+/// A way to receive messages, implemented by the library and by a broken version of it.
 pub trait Receives {
     /// Receives all messages of a link, and returns an error for each message of a third process.
     fn recv_from_link(
@@ -24,7 +24,7 @@ pub trait Receives {
     fn recv_from_anyone(post: &NamedChannel) -> Vec<(ProcessId, u64)>;
 }
 
-/// Receives messages with the types of `interlatch`, which check or report the sender.
+/// Receives messages with the correct types of `interlatch`, which check or report the sender.
 #[derive(Debug)]
 pub struct ChecksSender;
 
@@ -122,7 +122,7 @@ fn post<const INDEX: usize>(shared: &LinkState, sender_id: ProcessId) {
     }
 }
 
-/// A link rejects the message of a third process, and delivers the messages of its other end.
+/// A link between two processes rejects the messages of a third process and delivers the others.
 ///
 /// A third process sends into the buffer of the link. A link that does not check the sender
 /// delivers the item of the third process.

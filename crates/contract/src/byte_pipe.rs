@@ -50,14 +50,14 @@ impl<const N: usize> Bytes for SmallPipe<N> {
     }
 }
 
-/// A pipe, the bytes read as decimal digits of one number, and signals between participants.
+/// A pipe, a number whose decimal digits are the bytes read, and signals between participants.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct BytePipeState<B> {
     bytes: B,
     /// The bytes that each of two readers read.
     read: [RaceCell; 2],
-    /// The number of bytes that a write wrote, or 1 if only its success is recorded.
+    /// The number of bytes that a write call wrote. Some scenarios record only its success, as 1.
     wrote: RaceCell,
     begun: Semaphore,
     done: Semaphore,
@@ -69,7 +69,8 @@ impl<B: Bytes> BytePipeState<B> {
         assert_eq!(written, Ok(bytes.len()), "the write is incomplete");
     }
 
-    /// Reads up to `max` bytes once, and records them as digits.
+    /// Reads up to `max` bytes in one call, and appends each byte as a decimal digit to the
+    /// recorded number.
     fn read<const INDEX: usize>(&self, max: usize, timeout: Timeout) -> usize {
         let mut bytes = [0; 4];
         let count = self
@@ -90,7 +91,8 @@ impl<B: Bytes> BytePipeState<B> {
 
     /// Reads the remaining bytes, and returns all bytes that the first reader read as digits.
     ///
-    /// Checks that the pipe then accepts as many bytes as its capacity, and returns them in order.
+    /// Checks that the empty pipe then accepts as many bytes as its capacity, and returns these
+    /// bytes in order.
     fn drain_and_check(&self) -> u64 {
         while self.read::<0>(1, Timeout::NonBlocking) > 0 {}
         let all: Vec<u8> = (1..=9).cycle().take(self.bytes.capacity()).collect();
@@ -191,7 +193,7 @@ pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<BytePipeState
     .choices(8)
 }
 
-/// Small writes of two writers do not interleave.
+/// The bytes of two small writes by different writers do not interleave.
 ///
 /// Each write fits into an empty pipe, but the free space may suffice for only a part of it. A
 /// writer that writes only that part mixes its bytes with the bytes of the other writer.
@@ -313,8 +315,8 @@ pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<BytePipeState<B>> {
     .choices(8)
 }
 
-/// A call with an empty slice does not wait. With an expired timeout, it moves the bytes that it
-/// can move without waiting.
+/// A call with an empty slice does not wait. A call with an expired timeout moves only the bytes
+/// that it can move without waiting.
 pub fn handles_extreme_requests<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let alone = |shared: &BytePipeState<B>| {
         let (bytes, timed_out) = (&shared.bytes, Err(SendTimeoutError::Timeout(())));
@@ -345,9 +347,9 @@ pub fn handles_extreme_requests<B: Bytes>() -> Scenario<BytePipeState<B>> {
     .choices(4)
 }
 
-/// A killed small write has written all its bytes or has no effect.
+/// If a writer is killed during a small write, either all bytes of the write arrive or none.
 ///
-/// The writer is killed at any step, and no slot is lost.
+/// The writer is killed at any step. The pipe loses no slot.
 pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let write = |shared: &BytePipeState<B>| {
         let written = shared.bytes.write_with(&[1, 2], Timeout::NonBlocking);
@@ -372,7 +374,8 @@ pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeS
     .victims(&[0])
 }
 
-/// A killed write that is larger than the pipe leaves a prefix of its bytes.
+/// If a writer is killed during a write that is larger than the pipe, a prefix of the bytes
+/// arrives.
 ///
 /// The writer is killed at any step. No slot is lost, and later bytes follow the prefix.
 pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<BytePipeState<B>> {
@@ -392,7 +395,7 @@ pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<BytePipeState<
     .victims(&[0])
 }
 
-/// A killed read has taken its bytes or has no effect.
+/// If a reader is killed during a read, the read has either taken all its bytes or none.
 ///
 /// The reader is killed at any step. The other bytes stay in order.
 pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
@@ -413,8 +416,8 @@ pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeSt
 /// The death of the last writer ends the stream.
 ///
 /// The writer is killed at any step between attaching and dropping. The reader first attaches and
-/// drops its own writer, so the sending side has been open. If the reader does not notice the
-/// death, it hangs.
+/// drops its own writer, so the pipe or buffer has had a sender before. If the reader does not
+/// notice the death, it hangs.
 pub fn death_of_last_writer_ends_the_stream<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let attach = |shared: &BytePipeState<B>| drop(shared.bytes.attach(Direction::Sending));
     let read = |shared: &BytePipeState<B>| {
@@ -436,7 +439,8 @@ pub fn death_of_last_writer_ends_the_stream<B: Bytes>() -> Scenario<BytePipeStat
 
 /// The death of the last reader disconnects the writers.
 ///
-/// The counterpart of [`death_of_last_writer_ends_the_stream`].
+/// This scenario mirrors [`death_of_last_writer_ends_the_stream`], with writers and readers
+/// exchanged.
 pub fn death_of_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let attach = |shared: &BytePipeState<B>| drop(shared.bytes.attach(Direction::Receiving));
     let write = |shared: &BytePipeState<B>| {

@@ -62,7 +62,8 @@ pub fn does_not_lose_wakeup<C: RawCondvar, L: RawLock>() -> Scenario<CondvarStat
         .verify(|shared| assert_eq!(shared.tokens.get(), 0))
 }
 
-/// The promise of [`does_not_lose_wakeup`] holds even if the notifier still holds the lock.
+/// A waiter gets a notification as in [`does_not_lose_wakeup`], even if the notifier still holds
+/// the lock.
 pub fn does_not_lose_wakeup_sent_under_the_lock<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
     let put = |shared: &CondvarState<C, L>| {
@@ -75,8 +76,8 @@ pub fn does_not_lose_wakeup_sent_under_the_lock<C: RawCondvar, L: RawLock>()
 
 /// Two notifications wake two waiters.
 ///
-/// If one waiter consumes both notifications, or the second waiter finds a stale state, a waiter
-/// hangs.
+/// If one waiter consumes both notifications, or the first notification leaves a wrong state, a
+/// waiter hangs.
 pub fn two_notifications_wake_two_waiters<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
     let put_twice = |shared: &CondvarState<C, L>| {
@@ -93,8 +94,8 @@ pub fn two_notifications_wake_two_waiters<C: RawCondvar, L: RawLock>()
 
 /// Three notifications wake three waiters.
 ///
-/// A late waiter finds the state that earlier waiters and notifiers left. If that state hides the
-/// waiter from a notifier, the waiter hangs.
+/// Earlier waiters and notifiers change the state of the condition variable before the last waiter
+/// arrives. If this state makes a notifier overlook the last waiter, the waiter hangs.
 pub fn three_notifications_wake_three_waiters<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
     let put_thrice = |shared: &CondvarState<C, L>| {
@@ -154,7 +155,8 @@ pub fn notify_all_wakes_waiters_of_different_conditions<C: RawCondvar, L: RawLoc
 
 /// Two processes can wait for each other alternately.
 ///
-/// Each process waits until the number names that process. A lost notification makes both hang.
+/// A shared number is the index of the process that may continue, and each process waits for its
+/// own index. A lost notification makes both hang.
 pub fn two_waiters_alternate<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
     fn take_turn<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>, turn: u64) {
         let mut guard = shared.lock.lock();
@@ -174,7 +176,7 @@ pub fn two_waiters_alternate<C: RawCondvar, L: RawLock>() -> Scenario<CondvarSta
         .verify(|shared| assert_eq!(shared.tokens.get(), 3))
 }
 
-/// A waiter that reports a timeout has consumed no notification.
+/// A waiter that times out consumes no notification that another waiter needs.
 ///
 /// One of two waiters has a timeout. If this waiter consumes the only notification and reports a
 /// timeout, the other waiter hangs.

@@ -8,7 +8,8 @@ use interlatch::region::directory::{
 };
 use interlatch::sync::Timeout;
 
-/// A directory, a mark that says whether memory is built, and the memory of the only object.
+/// A directory, a mark which says that the memory has been initialized, and the memory of the only
+/// object.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct DirectoryState {
@@ -29,9 +30,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(errors_say_why_creation_failed());
 }
 
-/// Value of an object that is being built.
+/// The value that an object has while its creator initializes it.
 const HALF: u64 = 1;
-/// Value of an object that is completely built.
+/// The value that an object has after its creator has initialized it.
 const BUILT: u64 = 2;
 
 fn name() -> ObjectName {
@@ -93,7 +94,8 @@ pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryS
         .victims(&[0])
 }
 
-/// A process that only searches finds the object completely built, or does not find it.
+/// A process that searches for an object without creating it finds a completely built object or
+/// none.
 ///
 /// The creator is killed at any step.
 pub fn unbuilt_object_is_not_found() -> Scenario<DirectoryState> {
@@ -145,7 +147,8 @@ pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<Directory
         .victims(&[0])
 }
 
-/// A process that only reads the mark sees no mark, or sees the memory completely built.
+/// If a process sees the mark without calling `build_once`, it also sees the completely built
+/// memory.
 ///
 /// The builder is killed at any step.
 pub fn half_built_object_is_not_visible() -> Scenario<DirectoryState> {

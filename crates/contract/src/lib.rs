@@ -1,12 +1,12 @@
 //! The promises of each primitive, as scenarios that run on every stage.
 //!
-//! A scenario consists of a name that states one promise, a shared state, and participants. The
-//! participants are plain functions of the state, and fail if the promise is broken. A [`Stage`]
-//! runs the participants as simulated processes under loom, as threads, or as real processes over
-//! shared memory.
+//! A scenario consists of a name, a shared state, and participants. The name states one promise.
+//! The participants are plain functions of the state, and panic if the promise is broken. A
+//! [`Stage`] runs the participants as simulated processes under loom, as threads, or as real
+//! processes over shared memory.
 //!
-//! A scenario is generic over the implementation. An implementation with a known bug can take the
-//! place of the real one, and the scenario must then fail.
+//! A scenario is generic over the implementation. If a scenario runs with an implementation that
+//! has a known bug, the scenario must fail.
 //!
 //! Each module covers one primitive, and its `all` function runs all of its scenarios. Models and
 //! tests are both made from these functions, so a new scenario reaches every stage.

@@ -8,7 +8,7 @@ use interlatch::sync::Timeout;
 
 /// A buffer of one slot that can be borrowed for writing and for reading.
 ///
-/// A broken implementation can take the place of [`RobustBounded`].
+/// The scenarios run with [`RobustBounded`] and with broken implementations of this trait.
 pub trait Lends: Unregistered<Item = u64> {
     /// Borrows a slot, writes the item, calls `before_send` and sends the item.
     ///
@@ -78,7 +78,8 @@ fn take<B: Lends, const INDEX: usize>(shared: &LoanState<B>, timeout: Timeout) {
 
 /// An item that is written in its slot is read in that slot.
 ///
-/// Two items pass through the only slot. If the slot has two users at the same time, they race.
+/// Two items pass through the only slot. If the sender and the receiver use the slot at the same
+/// time, their accesses race.
 pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<LoanState<B>> {
     let sender = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
@@ -95,7 +96,7 @@ pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<LoanState<
     .choices(4)
 }
 
-/// A loan that is dropped sends nothing and frees its slot.
+/// Dropping a loan without sending it frees the borrowed slot and sends nothing.
 ///
 /// One process drops a filled loan while another process waits for the slot. If the drop wakes no
 /// sender, the waiting process hangs.
@@ -123,7 +124,7 @@ fn is_empty<B: Lends>(shared: &LoanState<B>) {
 
 /// If a sender is killed while it holds a loan, the slot becomes free.
 ///
-/// The sender is killed at any step. Its item was sent whole or not at all.
+/// The sender is killed at any step. Either the whole item was sent or nothing was sent.
 pub fn sender_death_frees_its_loan<B: Lends>() -> Scenario<LoanState<B>> {
     let sender = |shared: &LoanState<B>| {
         let sent = shared.buffer.fill(1, short_timeout(), || {});
@@ -144,8 +145,8 @@ pub fn sender_death_frees_its_loan<B: Lends>() -> Scenario<LoanState<B>> {
 
 /// If a reader is killed while it holds an item, another reader gets the item.
 ///
-/// The reader is killed at any step. If it has already returned the slot, the item counts as
-/// received.
+/// The reader is killed at any step. If the reader has returned the slot before its death, no other
+/// reader gets the item.
 pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
     let reader = |shared: &LoanState<B>| {
         let read = shared.buffer.read(short_timeout());
@@ -218,7 +219,7 @@ pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<Robust
     .choices(8)
 }
 
-/// An item that was borrowed and left in the buffer is the next item to be received.
+/// If a receiver borrows an item and leaves it in the buffer, the next receive gets this item.
 pub fn left_item_is_received_next() -> Scenario<LoanState<RobustBounded<1>>> {
     let alone = |shared: &LoanState<RobustBounded<1>>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));

@@ -46,7 +46,8 @@ where
     full
 }
 
-/// Runs every scenario of a message queue, and runs one of them again in the smallest queue.
+/// Runs every scenario of a message queue in a larger queue, and one scenario in the smallest queue
+/// too.
 pub fn all(stage: &mut impl Stage) {
     all_scenarios(stage);
     stage.run(delivers_each_once::<Cells<1>>());
@@ -200,8 +201,8 @@ fn check_room(queue: &impl MessageQueueExt, lengths: &[usize]) {
 
 /// Messages of one type arrive in the order in which they were sent.
 ///
-/// A receive that searches from the newest message breaks the order. A receive that copies after
-/// unlocking races.
+/// A receive that searches from the newest message breaks the order. If a receive copies the
+/// message after unlocking, the copy races with the next send.
 pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
@@ -288,7 +289,7 @@ fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
 pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     const REQUEST: i64 = 9;
     fn ask<Q: MessageQueueExt, const INDEX: i64>(shared: &QueueState<Q>) {
-        // The length of a request identifies the client.
+        // The length of a request says which client sent the request.
         send(&shared.queue, REQUEST, INDEX as usize);
         assert_eq!(receive_type(&shared.queue, INDEX), 10 * INDEX as usize);
     }
@@ -306,7 +307,8 @@ pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<Q
     .choices(12)
 }
 
-/// A receiver that waits for another type does not consume the wake-up for a message.
+/// A receiver that waits for another message type does not consume the wake-up that a message
+/// causes.
 ///
 /// Two receivers wait for different types. If an arrival wakes only the receiver that waits for the
 /// other type, both hang.
@@ -326,7 +328,8 @@ pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
     .choices(8)
 }
 
-/// A sender that waits for more space does not consume the wake-up of a sender that needs less.
+/// A sender that waits for more space does not consume the wake-up of a sender that needs less
+/// space.
 ///
 /// Two senders wait for free space. If a receive wakes only the sender whose message does not fit,
 /// the other sender hangs.
@@ -351,8 +354,8 @@ pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>(
 
 /// A receiver that times out has taken no message.
 ///
-/// The timeout may coincide with the arrival of a message. The message is received or left in the
-/// queue.
+/// The timeout may coincide with the arrival of a message. The message is either received or left
+/// in the queue, but never both.
 pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
 {
     let with_timeout = |shared: &QueueState<Q>| {
@@ -395,8 +398,8 @@ pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scen
     })
 }
 
-/// With an expired timeout, a call tries once. With the longest timeout, it passes a message
-/// without waiting.
+/// A call with an expired timeout tries once without waiting. A call with the longest timeout
+/// passes a message without waiting if it can.
 pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let alone = |shared: &QueueState<Q>| {
         let queue = &shared.queue;
@@ -449,11 +452,11 @@ pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
     Scenario::new("message_that_does_not_fit_stays_queued", vec![one])
 }
 
-/// A killed send has sent its whole message or has no effect.
+/// If a sender is killed during a send, either the whole message is sent or nothing is sent.
 ///
-/// The sender is killed at any step. The messages of another sender stay, and no cell and no byte
-/// is lost. In the variant with two processes, the operations do not block, so the processes wait
-/// for each other only at the internal lock.
+/// The sender is killed at any step. The messages of another sender stay in the queue, and the
+/// queue loses no cell and no byte. The variant with two processes uses non-blocking operations, so
+/// a process waits only for the internal lock.
 pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
 ) -> Scenario<QueueState<Q>> {
@@ -500,7 +503,8 @@ pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
         .victims(&[0])
 }
 
-/// Each of two killed sends has sent its whole message or has no effect.
+/// If two senders are killed during their sends, each send has either sent its whole message or
+/// nothing.
 ///
 /// The second sender may be killed while it repairs the state that the first sender left.
 pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>()
@@ -510,7 +514,8 @@ pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>
     Scenario { name, ..scenario }
 }
 
-/// A killed receive has taken its message or has no effect.
+/// If a receiver is killed during a receive, the receive has either taken the whole message or
+/// nothing.
 ///
 /// The receiver asks for the message in the middle of a full queue and is killed at any step. The
 /// other messages stay in order, and no cell and no byte is lost.

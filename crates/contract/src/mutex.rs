@@ -50,9 +50,10 @@ pub fn excludes<L: RawLock>(processes: usize) -> Scenario<Protected<L>> {
         .choices(4)
 }
 
-/// A lock that was contended can be locked again.
+/// A lock can be locked again after processes have waited for it.
 ///
-/// Two processes lock twice each. A stale contention state makes the second round hang or race.
+/// Two processes lock twice each. If the lock word is wrong after the first lock and unlock, the
+/// second locks hang or race.
 pub fn locks_again_after_contention<L: RawLock>() -> Scenario<Protected<L>> {
     let twice = |shared: &Protected<L>| {
         increment(shared);
@@ -76,10 +77,12 @@ pub fn publishes_writes<L: RawLock>() -> Scenario<Protected<L>> {
     Scenario::new("publishes_writes", vec![increment, peek])
 }
 
-/// A locker that times out does not hold the lock, and leaves wake-ups to the other waiters.
+/// A locker that times out does not hold the lock, and consumes no wake-up that another waiter
+/// needs.
 ///
-/// One of three processes locks with a timeout. If that process keeps the lock, the other processes
-/// race with it or hang. If it consumes the wake-up of an unlock, the last waiter hangs.
+/// One of three processes locks with a timeout. If the timed-out process keeps the lock, the other
+/// processes race with it or hang. If the timed-out process consumes the wake-up of an unlock, the
+/// last waiter hangs.
 pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> {
     let with_timeout = |shared: &Protected<L>| {
         if let Some(_guard) = shared
@@ -98,7 +101,8 @@ pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> 
     .choices(4)
 }
 
-/// With an expired timeout, a locker tries once. With the longest timeout, it acquires a free lock.
+/// A locker with an expired timeout tries once without waiting. A locker with the longest timeout
+/// acquires a free lock.
 ///
 /// One process locks with a zero timeout, a deadline in the past and a timeout of centuries. An
 /// overflow in the deadline's arithmetic makes one of these calls fail or wait.

@@ -14,9 +14,9 @@ use interlatch::sync::{
     SemaphoreCondvar, SemaphoreLock, SemaphorePair, Timeout, TrustedSemaphore,
 };
 
-/// Adapter that lets a scenario use a value that cannot lie in shared memory.
+/// An adapter for scenarios whose values cannot lie in shared memory.
 ///
-/// The scenarios run in one address space, as a model or with threads.
+/// Scenarios with this adapter run in one address space, as a model or with threads.
 #[derive(Debug)]
 pub struct ProcessLocal<T>(pub T);
 
@@ -26,8 +26,7 @@ pub trait Factory: Sync {
     fn create() -> Self;
 }
 
-// SAFETY: the scenarios run in one address space, or `T` consists of numbers that mean the same in
-// every address space.
+// SAFETY: all participants share one address space, or `T` contains only numbers and no pointers.
 unsafe impl<T: Factory + 'static> ShmSafe for ProcessLocal<T> {
     fn initial() -> Self {
         Self(T::create())
@@ -55,7 +54,7 @@ unsafe impl<L: RawLock> RawLock for ProcessLocal<L> {
     }
 
     unsafe fn unlock(&self) {
-        // SAFETY: the caller holds the lock.
+        // SAFETY: the caller holds the lock, as the called function requires.
         unsafe { self.0.unlock() }
     }
 }

@@ -107,9 +107,10 @@ pub fn excludes<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
         .choices(4)
 }
 
-/// A lock that was contended can be locked again.
+/// A lock can be locked again after processes have waited for it.
 ///
-/// Two processes lock twice each. A stale contention state makes the second round hang or race.
+/// Two processes lock twice each. If the lock word is wrong after the first lock and unlock, the
+/// second locks hang or race.
 pub fn locks_again_after_contention<L: RobustLock>() -> Scenario<Accounts<L>> {
     Scenario::new(
         "locks_again_after_contention",
@@ -120,8 +121,8 @@ pub fn locks_again_after_contention<L: RobustLock>() -> Scenario<Accounts<L>> {
 
 /// If a process is killed at any step, the other processes acquire the lock and get `OwnerDied`.
 ///
-/// The first process is killed. If the kernel's mark or its wake-up is lost, the other processes
-/// hang. If the death is not reported, they see half a transfer.
+/// The first process is killed. If the kernel's `OWNER_DIED` mark or the kernel's wake-up is lost,
+/// the other processes hang. If the death is not reported, the other processes see half a transfer.
 pub fn survives_owner_death<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
     let verify = match processes {
         2 => |shared: &Accounts<L>| assert!((1..=2).contains(&shared.transfers())),
@@ -160,7 +161,8 @@ pub fn survives_owner_death_with_barging<L: RobustLock>() -> Scenario<Accounts<L
     .victims(&[0])
 }
 
-/// A locker that times out does not hold the lock, and leaves wake-ups to the other waiters.
+/// A locker that times out does not hold the lock, and consumes no wake-up that another waiter
+/// needs.
 ///
 /// One of three processes locks with a timeout. If this process keeps the lock or consumes the
 /// wake-up of an unlock, another process hangs.
@@ -190,7 +192,7 @@ pub fn timed_out_locker_survives_owner_death<L: RobustLock>() -> Scenario<Accoun
     .victims(&[1])
 }
 
-/// A lock that is not repaired after an owner death fails for every process.
+/// If no process repairs a lock after an owner death, every later attempt to lock fails.
 ///
 /// The first process is killed. Another process gets `OwnerDied` and marks the lock as
 /// unrecoverable. A waiter that is not woken then hangs.
@@ -218,7 +220,7 @@ pub fn unrepaired_lock_is_unrecoverable_for_all<L: RobustLock>() -> Scenario<Acc
     .victims(&[0])
 }
 
-/// A lock whose memory is reused after the lock was held.
+/// A lock in memory that is used for a number after the lock is no longer needed.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct ReusedMemory {

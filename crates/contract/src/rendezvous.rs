@@ -1,8 +1,8 @@
 //! The promises of a rendezvous, a channel without slots.
 //!
-//! A rendezvous also runs those scenarios of [`buffer`] and [`robust_buffer`] that need no slot. In
-//! addition, a send succeeds only after a receiver got the item. Otherwise the send returns the
-//! item.
+//! The scenarios of [`buffer`] and [`robust_buffer`] that need no slot also run with a rendezvous.
+//! In addition, a send through a rendezvous succeeds only after a receiver got the item. If no
+//! receiver got the item, the send returns the item to its caller.
 
 use super::{RaceCell, Scenario, Stage, buffer, robust_buffer, short_timeout};
 use interlatch::channel::{RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered};
@@ -122,8 +122,9 @@ fn received_equals_sent<B: Unregistered<Item = u64>>(shared: &RendezvousState<B>
 
 /// A send returns only after a receiver got the item.
 ///
-/// The receiver writes an unsynchronized number before it receives. If the send returns too early,
-/// the sender reads the number while the receiver writes it, which is a race.
+/// The receiver writes a number without synchronization, and then receives the item. If the send
+/// returns before the receive, the sender reads the number while the receiver writes it, which is a
+/// data race.
 pub fn send_returns_after_the_item_is_received<B: Unregistered<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let sender = |shared: &RendezvousState<B>| {
@@ -148,7 +149,8 @@ pub fn send_returns_after_the_item_is_received<B: Unregistered<Item = u64>>()
 
 /// An item is received, or its sender times out and gets the item back, but never both.
 ///
-/// Sender and receiver have short timeouts, so the timeout of one may coincide with the exchange.
+/// The sender and the receiver have short timeouts. Each timeout may expire while the other process
+/// completes the exchange.
 pub fn item_is_received_or_returned<B: Unregistered<Item = u64>>(
     processes: usize,
 ) -> Scenario<RendezvousState<B>> {
@@ -167,7 +169,7 @@ pub fn item_is_received_or_returned<B: Unregistered<Item = u64>>(
         .choices(10)
 }
 
-/// The item of a killed sender is received or withdrawn.
+/// If a sender is killed, its item is either received or withdrawn from the rendezvous.
 ///
 /// The sender of [`item_is_received_or_returned`] is killed at any step. An offer that stays after
 /// the death, or is visible before it is complete, delivers a wrong item.
@@ -205,8 +207,8 @@ pub fn non_blocking_send_reaches_a_waiting_receiver<B: Unregistered<Item = u64>>
 
 /// Two waiting receivers get one item each.
 ///
-/// The first item is sent without blocking if a receiver is already waiting. If that send leaves a
-/// stale state, the second item is lost or the other receiver hangs.
+/// The first item is sent without blocking if a receiver is already waiting. If the first send
+/// leaves a wrong state in the rendezvous, the second item is lost or the other receiver hangs.
 pub fn two_waiting_receivers_get_one_item_each<B: Unregistered<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let sender = |shared: &RendezvousState<B>| {
@@ -226,7 +228,8 @@ pub fn two_waiting_receivers_get_one_item_each<B: Unregistered<Item = u64>>()
         .choices(10)
 }
 
-/// A non-blocking send and a non-blocking receive never meet, and both fail.
+/// A non-blocking send and a non-blocking receive cannot exchange an item with each other, so both
+/// fail.
 pub fn two_non_blocking_peers_do_not_meet<B: Unregistered<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let sender = |shared: &RendezvousState<B>| send::<B, 0>(shared, Timeout::NonBlocking);
@@ -237,7 +240,8 @@ pub fn two_non_blocking_peers_do_not_meet<B: Unregistered<Item = u64>>()
     })
 }
 
-/// A killed receive has taken the item and the send succeeds, or the receive has no effect.
+/// If a receiver is killed during a receive, either the receive took the item and the send
+/// succeeds, or the receive had no effect.
 ///
 /// The first of two receivers is killed at any step. If the receive has no effect, the other
 /// receiver gets the item, or the sender gets it back.
@@ -261,7 +265,7 @@ pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>()
         .victims(&[0])
 }
 
-/// Accepts an item and acknowledges it, unless the wait times out.
+/// Accepts an item and acknowledges it. Does nothing if no item arrives in time.
 fn acknowledge<const INDEX: usize>(shared: &RendezvousState<SmallRendezvous>) {
     if let Ok(delivery) = shared.rendezvous.accept_unregistered(short_timeout())
         && let Ok(item) = delivery.acknowledge()
@@ -272,8 +276,9 @@ fn acknowledge<const INDEX: usize>(shared: &RendezvousState<SmallRendezvous>) {
 
 /// A send returns only after the receiver acknowledged the item.
 ///
-/// The receiver accepts the item, writes an unsynchronized number and acknowledges. If the send
-/// returns before the acknowledgement, the sender reads the number too early.
+/// The receiver accepts the item, writes a number without synchronization, and acknowledges the
+/// item. If the send returns before the acknowledgement, the sender's read of the number races with
+/// the write.
 pub fn sender_waits_for_the_acknowledgement() -> Scenario<RendezvousState<SmallRendezvous>> {
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
         send::<SmallRendezvous, 0>(shared, Timeout::Infinite);
@@ -299,7 +304,8 @@ pub fn sender_waits_for_the_acknowledgement() -> Scenario<RendezvousState<SmallR
     .choices(8)
 }
 
-/// An accepted item is acknowledged, or its sender times out and gets it back, but never both.
+/// An accepted item is acknowledged, or its sender times out and gets the item back, but never
+/// both.
 ///
 /// The timeout of the sender may coincide with the acknowledgement.
 pub fn item_is_acknowledged_or_returned() -> Scenario<RendezvousState<SmallRendezvous>> {

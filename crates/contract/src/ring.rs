@@ -139,7 +139,7 @@ impl<const N: usize> Receives for InPlace<Receiver<'_, SmallRing<N>>> {
     }
 }
 
-/// A ring, its received items as decimal digits of one number, and the number of items sent.
+/// A ring, a number whose decimal digits are the received items, and the number of items sent.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct RingState<R> {
@@ -155,7 +155,7 @@ impl<R: Ring> RingState<R> {
         self.sent[0].set(self.sent[0].get() + sent as u64);
     }
 
-    /// Receives up to `max` items, and records them as digits.
+    /// Receives up to `max` items, and appends each item as a decimal digit to the recorded number.
     fn receive(&self, receiver: &mut impl Receives, max: usize, timeout: Timeout) -> usize {
         let mut items = [0; 4];
         let count = receiver.recv(&mut items[..max], timeout).unwrap_or(0);
@@ -178,9 +178,9 @@ impl<R: Ring> RingState<R> {
 }
 
 impl<R: Ring> RingState<R> {
-    /// Receives until the sender is disconnected, died, or did not attach in time.
+    /// Receives until the sender is dropped, dies, or fails to attach in time.
     ///
-    /// Then attaches the next sender, unless the sending side is closed.
+    /// After that, attaches the next sender, unless the sending side is closed.
     fn receive_until_sender_is_gone(
         &self,
         receiver: &mut impl Receives,
@@ -271,10 +271,10 @@ pub fn slices_keep_order<R: Ring>() -> Scenario<RingState<R>> {
     .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (123, 3)))
 }
 
-/// A receiver gets every item that was sent, and is disconnected only after that.
+/// A receiver gets every item that was sent before it gets `Disconnected`.
 ///
-/// The sender is dropped after two items. A receiver that sees the closed side and does not check
-/// for items again loses the last item.
+/// The sender is dropped after two items. If the receiver finds an empty ring and then a closed
+/// side, and does not check the ring again, the receiver loses the last item.
 pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<RingState<R>> {
     let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("no other handle is attached");
@@ -316,7 +316,7 @@ pub fn dropped_receiver_disconnects_the_sender<R: Ring>() -> Scenario<RingState<
     )
 }
 
-/// A receiver that times out has taken no item, and the next call gets the item.
+/// A receive that times out takes no item, and the next receive gets the item.
 ///
 /// The timeout may coincide with the arrival of an item.
 pub fn timed_out_receiver_takes_no_item<R: Ring>() -> Scenario<RingState<R>> {
@@ -378,10 +378,10 @@ pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<RingState<R>> {
     .verify(|shared| assert_eq!(shared.sent[0].get() + shared.sent[1].get(), 11))
 }
 
-/// A killed send has sent its whole slice or has no effect.
+/// If a sender is killed during a send, either the whole slice is sent or nothing is sent.
 ///
-/// The sender is killed at any step. After the last item the receiver is disconnected, or the side
-/// admits another sender.
+/// The sender is killed at any step. After the last item, the receiver gets `Disconnected` or can
+/// attach another sender.
 pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
     let send = |shared: &RingState<R>| {
         // The receiver may have timed out and then attached its own sender.
@@ -442,7 +442,8 @@ pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<RingState
     .victims(&[0])
 }
 
-/// A killed receive has taken its item or has no effect.
+/// If a receiver is killed during a receive, the receive has either taken the item or had no
+/// effect.
 ///
 /// The receiver is killed at any step. The next receiver gets the other items in order.
 pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
@@ -505,8 +506,8 @@ pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>
     .victims(&[0])
 }
 
-/// A call with an empty slice does not wait. With an expired timeout, it passes the items that it
-/// can pass without waiting.
+/// A call with an empty slice does not wait. A call with an expired timeout passes only the items
+/// that it can pass without waiting.
 pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
     let alone = |shared: &RingState<SmallRing<2>>| {
         let (sender, receiver) = (
@@ -543,8 +544,8 @@ pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
 
 /// A loan is a contiguous run of slots that does not extend past the end of the ring.
 ///
-/// A loan may be dropped, sent in part, received in part, or left in the ring. No slot and no item
-/// is lost.
+/// A borrower may drop a loan, send or receive only a part of the loan, or leave its items in the
+/// ring. No slot and no item is lost.
 pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
     let alone = |shared: &RingState<SmallRing<3>>| {
         let (sender, receiver) = (

@@ -9,12 +9,13 @@ use interlatch::sync::Timeout;
 
 /// A buffer, the items whose sends succeeded, and the results of two receivers.
 ///
-/// The results of a receiver are whether it attached, the sum of its items, and their number.
+/// For each receiver, the results say whether the receiver attached, how many items it got, and
+/// their sum.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct RobustBufferState<B> {
     buffer: B,
-    /// Items of each sender whose sends returned success.
+    /// For each sender, the items whose sends succeeded.
     sent: [RaceCell; 2],
     attached: [RaceCell; 2],
     sums: [RaceCell; 2],
@@ -88,7 +89,8 @@ fn record<B: Unregistered<Item = u64>, const INDEX: usize>(
 
 /// Receives the items left in the buffer, and checks that no slot is lost.
 ///
-/// The buffer must then accept as many items as its capacity, and return them in order.
+/// The empty buffer must then accept as many items as its capacity, and return these items in
+/// order.
 fn drain_and_check<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) -> Vec<u64> {
     let drain = || {
         let mut items = Vec::new();
@@ -120,11 +122,11 @@ fn contains(sum: u64, items: u64) -> bool {
         .all(|digit| items / digit % 10 <= sum / digit % 10)
 }
 
-/// A killed send has sent its whole item or has no effect.
+/// If a sender is killed during a send, either the whole item is sent or nothing is sent.
 ///
-/// The sender is killed at any step. The items of another sender stay, and no slot is lost. In the
-/// variant with two processes, the operations do not block, so the processes wait for each other
-/// only at internal locks.
+/// The sender is killed at any step. The items of another sender stay in the buffer, and the buffer
+/// loses no slot. The variant with two processes uses non-blocking operations, so a process waits
+/// only for internal locks.
 pub fn killed_send_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
     processes: usize,
 ) -> Scenario<RobustBufferState<B>> {
@@ -155,7 +157,7 @@ pub fn killed_send_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
 
 /// No item that is sent later overtakes the item of a killed sender.
 ///
-/// The sender is killed at any step. If the buffer counted the item of the killed sender, the other
+/// The sender is killed at any step. If the send of the killed sender took effect, the other
 /// process must receive that item first. The item of the other process must fit into the second
 /// slot.
 pub fn item_of_killed_sender_is_not_overtaken<B: Unregistered<Item = u64>>()
@@ -192,7 +194,8 @@ pub fn item_of_killed_sender_is_not_overtaken<B: Unregistered<Item = u64>>()
     .victims(&[0])
 }
 
-/// Each of two killed sends has sent its whole item or has no effect.
+/// If two senders are killed during their sends, each send has either sent its whole item or
+/// nothing.
 ///
 /// The second sender may be killed while it repairs the state that the first sender left.
 pub fn two_killed_sends_complete_or_have_no_effect<B: Unregistered<Item = u64>>()
@@ -204,11 +207,11 @@ pub fn two_killed_sends_complete_or_have_no_effect<B: Unregistered<Item = u64>>(
     }
 }
 
-/// A killed receive has taken one item or has no effect.
+/// If a receiver is killed during a receive, the receive has either taken one item or had no
+/// effect.
 ///
-/// The receiver is killed at any step. The other items stay in order. In the variant with two
-/// processes, the operations do not block, so the processes wait for each other only at internal
-/// locks.
+/// The receiver is killed at any step. The other items stay in order. The variant with two
+/// processes uses non-blocking operations, so a process waits only for internal locks.
 pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
     processes: usize,
 ) -> Scenario<RobustBufferState<B>> {
@@ -252,8 +255,8 @@ pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
 /// The death of the last sender disconnects the receivers.
 ///
 /// The sender is killed at any step between attaching and dropping. The receiver first attaches and
-/// drops its own sender, so the sending side has been open. If the receiver does not notice the
-/// death, it hangs.
+/// drops its own sender, so the pipe or buffer has had a sender before. If the receiver does not
+/// notice the death, it hangs.
 pub fn death_of_last_sender_disconnects_receivers<B: Unregistered<Item = u64>>()
 -> Scenario<RobustBufferState<B>> {
     let attach = |shared: &RobustBufferState<B>| drop(shared.buffer.sender());
@@ -274,7 +277,8 @@ pub fn death_of_last_sender_disconnects_receivers<B: Unregistered<Item = u64>>()
 
 /// The death of the last receiver disconnects the senders, and a sender keeps its item.
 ///
-/// The counterpart of [`death_of_last_sender_disconnects_receivers`].
+/// This scenario mirrors [`death_of_last_sender_disconnects_receivers`], with senders and receivers
+/// exchanged.
 pub fn death_of_last_receiver_disconnects_senders<B: Unregistered<Item = u64>>()
 -> Scenario<RobustBufferState<B>> {
     let attach = |shared: &RobustBufferState<B>| drop(shared.buffer.receiver());
@@ -330,8 +334,9 @@ fn receive_all<B: Unregistered<Item = u64>, const INDEX: usize>(shared: &RobustB
 
 /// If a sender is killed at any step, the receiver gets every sent item once and is disconnected.
 ///
-/// The sender is killed between attaching and dropping its handle. If the death is not noticed, the
-/// receiver hangs. If the sender is killed before it attaches, another sender opens the side.
+/// The sender is killed between attaching and dropping its handle. If the buffer does not notice
+/// the death, the receiver hangs. If the sender is killed before it attaches, another sender opens
+/// the side.
 pub fn sender_death_loses_no_sent_item<B: Unregistered<Item = u64>>()
 -> Scenario<RobustBufferState<B>> {
     Scenario::new(
@@ -340,8 +345,8 @@ pub fn sender_death_loses_no_sent_item<B: Unregistered<Item = u64>>()
     )
     .verify(|shared| {
         let (sum, items) = (shared.sums[0].get(), shared.items[0].get());
-        // The items are a prefix of 1, 10, with or without 100. The sender of 100 may find the side
-        // already closed.
+        // The received items are none, only 1, or 1 and 10. The item 100 may be received in
+        // addition. The sender of 100 may find the side already closed.
         let sums = [[0, 0], [1, 1], [11, 2], [100, 1], [101, 2], [111, 3]];
         assert!(sums.contains(&[sum, items]), "{items} items, sum {sum}");
         let sent = shared.sent[0].get() + shared.sent[1].get();

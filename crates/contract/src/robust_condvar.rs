@@ -1,6 +1,6 @@
 //! The promises of a condition variable on a robust mutex, even if a process dies.
 //!
-//! The mutex is robust because any other lock stays locked after its holder died.
+//! The mutex is robust because a mutex of another kind would stay locked after its holder died.
 
 use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::ShmSafe;
@@ -70,7 +70,8 @@ pub fn does_not_lose_wakeup() -> Scenario<RobustCondvarState> {
         .verify(|shared| assert_eq!(tokens(shared), 0))
 }
 
-/// A waiter returns at its timeout, with the lock or with the error `TimedOut` of the lock.
+/// A waiter returns when its timeout expires. The waiter then holds the lock, or the lock operation
+/// failed with `TimedOut`.
 ///
 /// Two processes wait without a notifier. A non-blocking wait returns with the lock. A wait with a
 /// short timeout may fail to lock again in time.
@@ -104,7 +105,7 @@ pub fn waiter_returns_at_its_timeout() -> Scenario<RobustCondvarState> {
     .verify(|shared| assert!((2..=4).contains(&tokens(shared))))
 }
 
-/// A notified waiter that cannot lock again in time passes its notification on.
+/// If a notified waiter cannot lock again in time, another waiter gets its notification.
 ///
 /// The notifier holds the lock while it notifies. If the waiter with a timeout keeps the
 /// notification and returns without the lock, the other waiter hangs.
@@ -138,8 +139,8 @@ pub fn waiter_without_lock_passes_its_notification_on() -> Scenario<RobustCondva
 
 /// If a waiter is killed at any step, the other waiter gets a token.
 ///
-/// The first of two waiters is killed, and two tokens are added. If the wake-up is lost with the
-/// killed waiter, the other waiter hangs.
+/// The first of two waiters is killed, and a notifier adds two tokens. If the killed waiter has
+/// consumed a wake-up and the wake-up is not repeated, the other waiter hangs.
 pub fn waiter_death_blocks_no_other_waiter() -> Scenario<RobustCondvarState> {
     Scenario::new(
         "waiter_death_blocks_no_other_waiter",

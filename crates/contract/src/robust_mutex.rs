@@ -41,9 +41,9 @@ fn panic_as_holder(shared: &RobustMutexState) {
 
 /// A panic of the holder is reported to the next locker, like an owner death.
 ///
-/// One process panics while it holds the lock, and another process locks. The panic must be
-/// reported exactly once. A lock that is acquired and released during an earlier panic reports
-/// nothing.
+/// One process panics while it holds the lock, and another process locks. The mutex must report the
+/// panic to exactly one locker. If a lock is both acquired and released while an earlier panic
+/// unwinds, no locker gets a report.
 pub fn panic_counts_as_owner_death() -> Scenario<RobustMutexState> {
     let repair = |shared: &RobustMutexState| {
         let mut guard = match shared.lock.lock() {
@@ -69,7 +69,7 @@ pub fn panic_counts_as_owner_death() -> Scenario<RobustMutexState> {
     })
 }
 
-/// A mutex whose inconsistent guard is dropped without repair fails for every process.
+/// If a process drops an inconsistent guard without repair, every later lock of the mutex fails.
 ///
 /// One process panics while it holds the lock. Another process drops the inconsistent guard. A
 /// waiter that is not woken then hangs.
@@ -98,7 +98,8 @@ pub fn dropped_inconsistent_guard_is_unrecoverable_for_all(
     .choices(8)
 }
 
-/// With an expired timeout, a locker tries once. With the longest timeout, it acquires a free lock.
+/// A locker with an expired timeout tries once without waiting. A locker with the longest timeout
+/// acquires a free lock.
 pub fn handles_extreme_timeouts() -> Scenario<RobustMutexState> {
     let alone = |shared: &RobustMutexState| {
         for timeout in expired_timeouts() {
@@ -113,7 +114,7 @@ pub fn handles_extreme_timeouts() -> Scenario<RobustMutexState> {
 
 /// A thread that locks again while it holds the lock gets an error without waiting.
 ///
-/// If the lock did not know its owner, the thread would wait for itself.
+/// If the lock did not record its owner, the thread would wait for itself.
 pub fn relocking_returns_already_held() -> Scenario<RobustMutexState> {
     let again = |shared: &RobustMutexState| {
         let guard = shared.lock.lock();

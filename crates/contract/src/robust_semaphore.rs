@@ -73,7 +73,8 @@ pub fn admits_no_more_than_its_permits() -> Scenario<RobustSemaphoreState<2>> {
         .choices(8)
 }
 
-/// An acquirer that times out has acquired no permit, and leaves wake-ups to the other waiters.
+/// An acquirer that times out acquires no permit, and consumes no wake-up that another waiter
+/// needs.
 ///
 /// One of three acquirers has a timeout. If this acquirer keeps the permit or the wake-up of a
 /// release, another acquirer hangs.
@@ -118,8 +119,8 @@ pub fn two_holder_deaths_release_the_permit() -> Scenario<RobustSemaphoreState<1
     }
 }
 
-/// With an expired timeout, an acquirer tries once. With the longest timeout, it acquires an
-/// available permit.
+/// An acquirer with an expired timeout tries once without waiting. An acquirer with the longest
+/// timeout acquires an available permit.
 pub fn handles_extreme_timeouts() -> Scenario<RobustSemaphoreState<1>> {
     let alone = |shared: &RobustSemaphoreState<1>| {
         for timeout in expired_timeouts() {

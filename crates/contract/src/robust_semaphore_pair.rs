@@ -1,11 +1,13 @@
-//! The promises of a robust semaphore pair: the turn of a dead process returns to its side.
+//! The promises of a robust semaphore pair. A turn is a process's right to write or read one slot
+//! once. If a process dies during its turn, its side (the writers or the readers) gets the turn
+//! back.
 
 use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{AcquireError, PairSlot, RobustSemaphorePair, RobustTurn, Timeout};
 use std::time::Duration;
 
-/// A pair, a number for each of its slots, and the numbers that readers saw.
+/// A robust semaphore pair, a number for each slot, and the numbers that the readers read.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct RobustPairState<const N: usize> {
@@ -54,7 +56,7 @@ fn no_slot_is_lost<const N: usize>(shared: &RobustPairState<N>) {
     assert_eq!(taken(&readers) + taken(&writers), N, "a slot is lost");
 }
 
-/// Writer and reader alternate, and each write is read once.
+/// The writer and the reader take turns, and the reader reads each written number once.
 ///
 /// Both sides access an unsynchronized number of the slot.
 pub fn writer_and_reader_alternate() -> Scenario<RobustPairState<1>> {
@@ -90,10 +92,11 @@ pub fn slots_are_read_in_finishing_order() -> Scenario<RobustPairState<2>> {
     Scenario::new("slots_are_read_in_finishing_order", vec![alone]).verify(no_slot_is_lost)
 }
 
-/// A turn that is dropped before it is finished returns to the same side and wakes a waiter there.
+/// If a process drops its turn before finishing it, the same side gets the turn back, and a waiter
+/// of that side wakes up.
 ///
-/// Both sides drop their first turn. If the turn is lost or changes sides, a process hangs or reads
-/// a wrong number.
+/// The writer and the reader each drop their first turn. If a dropped turn is lost or goes to the
+/// other side, a process hangs or reads a wrong number.
 pub fn unfinished_turn_returns_to_its_side() -> Scenario<RobustPairState<1>> {
     let writer = |shared: &RobustPairState<1>| {
         drop(granted(shared.pair.write()));
@@ -107,11 +110,11 @@ pub fn unfinished_turn_returns_to_its_side() -> Scenario<RobustPairState<1>> {
         .verify(no_slot_is_lost)
 }
 
-/// If a writer is killed at any step, its turn is finished or returns to the writers.
+/// If a writer is killed at any step, either its write is finished, or another writer can take its
+/// turn.
 ///
-/// The reader reads the number of the killed writer or that of the next writer. In the variant with
-/// two processes, the operations do not block, so the processes wait for each other only at
-/// internal locks.
+/// The reader reads the number of the killed writer or that of the next writer. The variant with
+/// two processes uses non-blocking operations, so a process waits only for internal locks.
 pub fn writer_death_returns_its_turn(processes: usize) -> Scenario<RobustPairState<1>> {
     fn write_with(shared: &RobustPairState<1>, timeout: Timeout) {
         if let Ok(turn) = shared.pair.write_with(timeout) {
@@ -148,10 +151,11 @@ pub fn writer_death_returns_its_turn(processes: usize) -> Scenario<RobustPairSta
         .victims(&[0])
 }
 
-/// If a reader is killed at any step, its turn is finished or returns to the readers.
+/// If a reader is killed at any step, either its read is finished, or another reader can take its
+/// turn.
 ///
-/// If the turn returns, another reader can read the slot. Only one of the two readers finishes
-/// reading.
+/// If the read is not finished, another reader can read the slot. Only one of the two readers
+/// finishes reading.
 pub fn reader_death_returns_its_turn() -> Scenario<RobustPairState<1>> {
     let reader = |shared: &RobustPairState<1>| {
         if let Ok(turn) = shared.pair.read_with(short_timeout()) {
@@ -177,7 +181,8 @@ pub fn reader_death_returns_its_turn() -> Scenario<RobustPairState<1>> {
     .victims(&[0])
 }
 
-/// Each method takes an available turn of its own side and no turn of the other side.
+/// Each method for writers takes an available writer's turn, and each method for readers takes an
+/// available reader's turn. No method takes a turn of the other side.
 pub fn every_turn_method_takes_a_turn() -> Scenario<RobustPairState<1>> {
     let alone = |shared: &RobustPairState<1>| {
         let (pair, second) = (&shared.pair, Duration::from_secs(1));

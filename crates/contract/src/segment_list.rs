@@ -47,7 +47,8 @@ const GROWTH: GrowthLimit = GrowthLimit {
 /// A segment that holds one item, so each send crosses a segment boundary.
 type One = Segment<u64, [Slot<u64>; 1]>;
 
-/// A segment list and a pool of segments. Each segment is stored with its current number.
+/// A segment list and a pool of segments. The pool stores each segment with the number that the
+/// list uses for it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct PooledList {
@@ -117,11 +118,10 @@ unsafe impl Segments for Pool<'_> {
     fn retain(&self, _first: u64, _last: u64) {}
 }
 
-/// Access that fails for every segment. This happens to another user, or if no segment can be
-/// mapped.
+/// Segment access that always fails, as for another user or when no segment can be mapped.
 struct Unseen;
 
-/// The error of [`Unseen`].
+/// The error that [`Unseen`] returns for every segment.
 #[derive(Debug, thiserror::Error)]
 #[error("the segment cannot be found")]
 struct NotFound;
@@ -260,7 +260,7 @@ fn receive<Q: Unlimited, const INDEX: usize>(shared: &SegmentListState<Q>, timeo
 
 /// Receives the items left in the queue, returns their sum, and checks that no segment is lost.
 ///
-/// The queue must then accept items up to its limit, twice, and return them in order.
+/// The empty queue must then accept items up to its limit and return these items in order, twice.
 fn drain_and_check<Q: Unlimited>(shared: &SegmentListState<Q>) -> u64 {
     let mut left = 0;
     while let Ok(Some(item)) = shared.queue.receive(Timeout::NonBlocking) {
@@ -323,8 +323,8 @@ pub fn concurrent_senders_grow_the_list<Q: Unlimited>() -> Scenario<SegmentListS
 
 /// If a sender is killed at any step, the list is consistent and other senders continue.
 ///
-/// The sender may die between creating a segment and linking it. Its item was sent whole or not at
-/// all.
+/// The sender may die between creating a segment and linking it. Either the whole item was sent or
+/// nothing was sent.
 pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
     let participants: Vec<fn(&SegmentListState<Q>)> =
         vec![|shared| send::<Q, 0>(shared, 1), |shared| {
@@ -343,8 +343,8 @@ pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Segmen
 
 /// If a receiver is killed at any step, the list is consistent and other receivers continue.
 ///
-/// The receiver may die between unlinking a segment and removing it. It took the oldest item or
-/// none. The other receiver does not recheck periodically, so a wake-up must reach it.
+/// The receiver may die between unlinking a segment and removing it. The killed receiver took the
+/// oldest item or none. The other receiver does not recheck periodically, so it needs a wake-up.
 pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
     let participants: Vec<fn(&SegmentListState<Q>)> = vec![
         |shared| receive::<Q, 0>(shared, short_timeout()),
@@ -395,7 +395,7 @@ pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<Segmen
         .choices(8)
 }
 
-/// A receiver that is woken and cannot access the segment wakes another receiver.
+/// If a woken receiver cannot access the segment, it wakes another receiver.
 ///
 /// The other receiver does not recheck periodically. If the failed receiver keeps the wake-up, the
 /// other receiver hangs.

@@ -5,7 +5,8 @@ use interlatch::platform::{AtomicU32, Deadline, Ordering, ShmSafe};
 use interlatch::sync::{MAX_PERMITS, RawSemaphore, Semaphore, Timeout};
 use std::time::Duration;
 
-/// Semaphores that start with zero, one and two permits, and numbers that participants record.
+/// Three semaphores, which start with zero, one and two permits, and numbers that participants
+/// record.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct SemaphoreState<P: RawSemaphore> {
@@ -76,8 +77,8 @@ fn wait<P: RawSemaphore>(shared: &SemaphoreState<P>) {
 /// If a waiter is killed at any step, the other waiter gets a permit.
 ///
 /// The first of two waiters is killed while it sleeps or just after it was woken. Two permits are
-/// released one after the other. If the wake-up is lost with the killed waiter, the other waiter
-/// hangs.
+/// released one after the other. If the killed waiter has consumed a wake-up and the wake-up is not
+/// repeated, the other waiter hangs.
 pub fn acquirer_death_blocks_no_other_acquirer<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let release_twice = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 1);
@@ -141,8 +142,8 @@ pub fn excludes_with_one_permit<P: RawSemaphore>(processes: usize) -> Scenario<S
 
 /// Guards of a semaphore with one permit provide mutual exclusion like a lock.
 ///
-/// When a guard releases its permit, the first compare-exchange expects the state that the acquire
-/// left.
+/// A guard remembers the state that its acquire wrote, and the first compare-exchange of its
+/// release expects that state.
 pub fn guards_exclude_with_one_permit(processes: usize) -> Scenario<SemaphoreState<Semaphore>> {
     let increment = |shared: &SemaphoreState<Semaphore>| {
         let permit = shared.one.acquire();
@@ -175,8 +176,8 @@ pub fn admits_no_more_than_its_permits<P: RawSemaphore>() -> Scenario<SemaphoreS
 
 /// Each of two releases by one process wakes a waiter.
 ///
-/// Two processes wait. If the second release finds a state that hides the second waiter, that
-/// waiter hangs.
+/// Two processes wait. If the first release leaves a state in which no waiter is recorded, the
+/// second waiter hangs.
 pub fn each_release_wakes_a_waiter<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let release_twice = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 1);
@@ -210,7 +211,7 @@ pub fn release_of_two_wakes_two_waiters<P: RawSemaphore>() -> Scenario<Semaphore
     .choices(4)
 }
 
-/// A later release wakes a waiter that earlier releases left asleep.
+/// A later release wakes a waiter that is still asleep after earlier releases.
 ///
 /// Three processes wait, and one process releases two permits and then one. If the first two
 /// acquirers clear the mark that the third waiter set, the third waiter hangs.
@@ -264,7 +265,7 @@ pub fn acquire_some_leaves_the_rest_to_other_waiters<P: RawSemaphore>()
     .choices(4)
 }
 
-/// Concurrent calls of `acquire_some` acquire each permit once and leave none.
+/// Two concurrent calls of `acquire_some` together acquire every available permit exactly once.
 ///
 /// Two processes ask for two permits each, and two permits are available.
 pub fn concurrent_acquire_some_takes_each_permit_once<P: RawSemaphore>()
@@ -332,7 +333,8 @@ pub fn every_acquire_method_acquires() -> Scenario<Semaphore> {
         .verify(|semaphore| assert_eq!(semaphore.permits(), 1))
 }
 
-/// An acquirer that times out has acquired no permit, and leaves wake-ups to the other waiters.
+/// An acquirer that times out acquires no permit, and consumes no wake-up that another waiter
+/// needs.
 ///
 /// One of two waiters has a timeout, and one permit is released. If the timed-out waiter keeps the
 /// permit or the wake-up, the other waiter hangs.
@@ -369,8 +371,8 @@ pub fn rejects_overflow<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     Scenario::new("rejects_overflow", vec![overflow])
 }
 
-/// With an expired timeout, an acquirer tries once. With the longest timeout, it acquires an
-/// available permit.
+/// An acquirer with an expired timeout tries once without waiting. An acquirer with the longest
+/// timeout acquires an available permit.
 pub fn handles_extreme_timeouts<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let alone = |shared: &SemaphoreState<P>| {
         for timeout in expired_timeouts() {

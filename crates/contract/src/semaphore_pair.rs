@@ -1,4 +1,4 @@
-//! The promises of a semaphore pair.
+//! The promises of a semaphore pair, whose turns are rights to write or read a slot once.
 
 use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::ShmSafe;
@@ -38,10 +38,10 @@ fn read_once(shared: &PairState) {
     shared.seen.set(number);
 }
 
-/// Writer and reader alternate, and each write is read once.
+/// The writer and the reader take turns, and the reader reads each written number once.
 ///
-/// Both sides access an unsynchronized number. If a turn is granted twice, or does not synchronize
-/// with the previous turn, the accesses race.
+/// Both sides access an unsynchronized number. If the pair grants a turn twice, or a turn does not
+/// synchronize with the previous turn, the accesses race.
 pub fn writer_and_reader_alternate() -> Scenario<PairState> {
     let writer = |shared: &PairState| {
         write_once(shared);
@@ -55,7 +55,7 @@ pub fn writer_and_reader_alternate() -> Scenario<PairState> {
         .verify(|shared| assert_eq!(shared.seen.get(), 2))
 }
 
-/// A cancelled turn returns to the same side.
+/// If a process cancels its turn, another process of the same side can take the turn.
 ///
 /// The writer cancels its first turn and takes it again. If the cancelled turn goes to the reader,
 /// the reader reads a number that was not written.
@@ -71,7 +71,7 @@ pub fn cancelled_turn_returns_to_its_side() -> Scenario<PairState> {
     .verify(|shared| assert_eq!(shared.seen.get(), 1))
 }
 
-/// A reader that times out leaves its turn to the next reader.
+/// A reader that times out takes no turn, so the next reader can take it.
 ///
 /// One of two readers has a timeout. If this reader keeps the turn or the wake-up, the other reader
 /// hangs.
@@ -88,7 +88,8 @@ pub fn timed_out_reader_takes_no_turn() -> Scenario<PairState> {
         .choices(4)
 }
 
-/// Each method takes an available turn of its own side and no turn of the other side.
+/// Each method for writers takes an available writer's turn, and each method for readers takes an
+/// available reader's turn. No method takes a turn of the other side.
 pub fn every_turn_method_takes_a_turn() -> Scenario<PairState> {
     let alone = |shared: &PairState| {
         let (pair, second) = (&shared.pair, Duration::from_secs(1));

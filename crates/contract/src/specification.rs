@@ -1,7 +1,7 @@
 //! Sequential specifications of the primitives, as small state machines.
 //!
-//! Tests with real processes check each primitive against its specification. They check step by
-//! step, or search for a linearization of a recorded history.
+//! Tests with real processes check each primitive against its specification. The tests compare each
+//! step, or search for a sequential order that explains a recorded history.
 
 use interlatch::channel::message_queue::Select;
 use interlatch::sync::MAX_PERMITS;
@@ -59,9 +59,9 @@ pub enum Operation {
     Acquire,
     /// Releases permits or the lock.
     Release(u32),
-    /// Takes a writer's turn and finishes it.
+    /// Takes a writer's turn, the right to write a slot once, and finishes the turn.
     Write,
-    /// Takes a reader's turn and finishes it.
+    /// Takes a reader's turn, the right to read a slot once, and finishes the turn.
     Read,
     /// Sends an item.
     Send(u64),
@@ -82,7 +82,7 @@ pub enum Operation {
 /// Result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The operation succeeded and returns no value.
+    /// The outcome of an operation that succeeds and returns no value.
     Done,
     /// The received item.
     Item(u64),

@@ -55,8 +55,8 @@ pub fn shm_safe(input: &Input) -> TokenStream {
                 quote_spanned! { ty.span() => <#ty as ::interlatch::region::ShmSafe>::initial() }
             }
         };
-        // The bound of this function ensures what the unsafe implementation requires: every field
-        // is `ShmSafe`.
+        // The unsafe implementation requires that every field is `ShmSafe`. The bound of this
+        // function makes the compiler check this requirement.
         quote_spanned! { ty.span() => #member: shm_safe_field::<#ty>(#initial) }
     });
     quote! {
@@ -80,7 +80,7 @@ pub fn shm_safe(input: &Input) -> TokenStream {
     }
 }
 
-/// Returns the description of a generic parameter, or `None` for a lifetime.
+/// Returns code that describes a generic parameter, or `None` if the parameter is a lifetime.
 fn parameter(parameter: &GenericParam) -> Option<TokenStream> {
     match parameter {
         GenericParam::Type(ty) => {
@@ -95,8 +95,9 @@ fn parameter(parameter: &GenericParam) -> Option<TokenStream> {
     }
 }
 
-/// Returns the generics with the bounds that the implementation needs: `ShmType` for each type
-/// parameter, and the trait `needed` for each field whose type depends on a parameter.
+/// Returns the struct's generics with the bounds that the implementation needs. Each type parameter
+/// must implement `ShmType`. Each field whose type depends on a parameter must implement the trait
+/// `needed`.
 fn bounded(input: &Input, needed: &TokenStream) -> Generics {
     let mut generics = input.generics.clone();
     let types: Vec<Ident> = generics.type_params().map(|ty| ty.ident.clone()).collect();

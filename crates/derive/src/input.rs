@@ -6,11 +6,11 @@ use syn::{
     Result, Token, Type,
 };
 
-/// A struct that has passed the checks.
+/// A struct that has passed the checks of the derive macro.
 pub struct Input<'a> {
     pub ident: &'a Ident,
     pub generics: &'a Generics,
-    /// The name of the type in its description.
+    /// The name of the type in its `ShmType` description.
     pub name: String,
     pub fields: Vec<Field<'a>>,
 }
@@ -24,7 +24,7 @@ pub struct Field<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Checks the struct. `derive` is the name of the trait to derive.
+    /// Checks whether the trait named `derive` can be derived for the struct.
     pub fn parse(input: &'a DeriveInput, derive: &str) -> Result<Self> {
         let fields = fields_of(input, derive)?;
         check_repr(input, derive)?;
@@ -65,8 +65,8 @@ fn fields_of<'a>(input: &'a DeriveInput, derive: &str) -> Result<&'a Fields> {
     }
 }
 
-/// Checks the `repr`. Without one, the compiler chooses the order of the fields, and the order may
-/// differ between programs.
+/// Checks that the struct has a suitable `repr` attribute. Without such an attribute, the compiler
+/// chooses the order of the fields, which may differ between programs.
 fn check_repr(input: &DeriveInput, derive: &str) -> Result<()> {
     let mut is_defined = false;
     for attribute in input.attrs.iter().filter(|it| it.path().is_ident("repr")) {

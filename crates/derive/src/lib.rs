@@ -12,7 +12,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// The struct needs `#[repr(C)]`, `#[repr(transparent)]` or `#[repr(C, packed)]`, and every field
 /// must implement `ShmType`. The identity contains the name of the struct. `#[shm(name = "Order")]`
-/// sets another name. Use it if two programs declare the same type under different names.
+/// sets another name. Set this name if two programs declare the same type under different names.
 #[proc_macro_derive(ShmType, attributes(shm))]
 pub fn derive_shm_type(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
@@ -24,9 +24,9 @@ pub fn derive_shm_type(tokens: TokenStream) -> TokenStream {
 
 /// Implements `ShmSafe` and `ShmType` for a struct whose fields are all `ShmSafe`.
 ///
-/// The struct needs `#[repr(C)]` or `#[repr(transparent)]`. Its initial value consists of the
-/// initial values of its fields; `#[shm(initial = Semaphore::binary())]` on a field gives the field
-/// another initial value.
+/// The struct needs `#[repr(C)]` or `#[repr(transparent)]`. The struct's initial value consists of
+/// the initial values of its fields. `#[shm(initial = Semaphore::binary())]` on a field gives the
+/// field another initial value.
 #[proc_macro_derive(ShmSafe, attributes(shm))]
 pub fn derive_shm_safe(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);

@@ -12,7 +12,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// A named pipe (FIFO), which connects processes that share only a path.
+/// A named pipe (FIFO): connects processes that know the same path and share nothing else.
 ///
 /// [`reader`](Fifo::reader) waits for a writer, and [`writer`](Fifo::writer) waits for a reader,
 /// each up to its timeout. The opened ends have the types of the ends of a
@@ -40,9 +40,10 @@ use std::path::{Path, PathBuf};
 ///   writer exists, without consuming data. `poll(2)` reports a writer that has opened the pipe and
 ///   already closed it again.
 ///
-/// If there is no peer, the process sleeps until another process opens the file. inotify reports
-/// every completed open, but not a reader that is still blocked in `open(2)`. Therefore a sleeping
-/// writer rechecks at [`recheck_interval`](interlatch::platform::futex::recheck_interval).
+/// If no process has opened the other end, the waiting process sleeps until a process opens the
+/// file. inotify reports every completed open, but not a reader that is still blocked in `open(2)`.
+/// Therefore a sleeping writer rechecks at
+/// [`recheck_interval`](interlatch::platform::futex::recheck_interval).
 ///
 /// # Sources
 /// `mkfifo(3)` and `fifo(7)`.
@@ -108,7 +109,7 @@ pub enum FifoError {
     System {
         /// The path.
         path: PathBuf,
-        /// The error that the call returned.
+        /// The error that the system call returned.
         error: std::io::Error,
     },
 }
@@ -140,7 +141,7 @@ impl Fifo {
         Ok(Self { path })
     }
 
-    /// Returns the path.
+    /// Returns the path of the named pipe.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -192,8 +193,8 @@ impl Fifo {
     /// Removes the name. Processes that have the pipe open are not affected.
     ///
     /// # Errors
-    /// Returns an error if the path holds no named pipe or permission is denied. A symbolic link to
-    /// a named pipe is not a named pipe here.
+    /// Returns an error if the path holds no named pipe or permission is denied. The call also
+    /// fails if the path holds a symbolic link to a named pipe.
     pub fn remove(&self) -> Result<(), FifoError> {
         let found = lstat(&self.path).map_err(|errno| system_error(&self.path, errno))?;
         expect_fifo_mode(&self.path, found.st_mode)?;
@@ -268,7 +269,7 @@ struct OpenWatch {
 }
 
 impl OpenWatch {
-    /// Starts to watch the file. All waits together last at most until this timeout.
+    /// Starts to watch the file. The timeout limits the total duration of all waits.
     fn new(path: &Path, timeout: Timeout) -> Self {
         let events = || {
             let events =
@@ -283,7 +284,7 @@ impl OpenWatch {
         Self { timeout, events }
     }
 
-    /// Waits until the next recheck; returns `false` on timeout.
+    /// Waits until the caller should check the file again; returns `false` on timeout.
     fn wait(&self) -> bool {
         let recheck = Deadline::after(futex::recheck_interval());
         let until = match self.timeout {
@@ -294,7 +295,7 @@ impl OpenWatch {
         };
         let event = |events| PollFd::new(events, PollFlags::IN);
         let mut polled: Vec<PollFd<'_>> = self.events.iter().map(event).collect();
-        // The result does not matter, because the caller rechecks in any case.
+        // The result of the poll is ignored, because the caller rechecks the pipe after every wait.
         let left = Timespec::try_from(until.remaining()).ok();
         let _ = poll(&mut polled, left.as_ref());
         self.discard_events();

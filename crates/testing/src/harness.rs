@@ -1,7 +1,7 @@
 //! A test harness that runs all tests in the main thread.
 //!
 //! A program with one thread can fork safely. libtest starts a thread for each test; libtest-mimic
-//! runs the tests in the main thread if it is told to use one.
+//! runs the tests in the main thread if it is told to use one thread.
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;

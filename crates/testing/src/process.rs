@@ -23,10 +23,10 @@ pub fn role() -> Option<Vec<String>> {
 /// The first argument of an actor. The descriptor of its region follows.
 const ROLE: &str = "--actor";
 
-/// The timeout of every wait in a test, far above the expected duration.
+/// The timeout of every wait in a test. The timeout is much longer than the expected duration.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A child process that acts for a test. Dropping it kills and reaps the process.
+/// A child process that acts for a test. Dropping an `Actor` kills and reaps the process.
 pub struct Actor {
     child: Child,
     commands: ChildStdin,
@@ -60,12 +60,13 @@ impl Actor {
         }
     }
 
-    /// Sends a line.
+    /// Sends a line of text to the actor.
     pub fn tell(&mut self, line: &str) {
         writeln!(self.commands, "{line}").expect("the actor reads its commands");
     }
 
-    /// Receives a line, or returns the reason why none arrived before the deadline.
+    /// Receives a line from the actor, or returns the reason why no line arrived before the
+    /// deadline.
     pub fn reply(&mut self, deadline: Instant) -> Result<String, String> {
         if self.replies.buffer().is_empty() && !readable(&[self], deadline)[0] {
             return Err(format!("no reply: {}", self.kernel_state()));
@@ -163,8 +164,8 @@ impl Drop for Actor {
     }
 }
 
-/// Waits until at least one actor has written output or ended. Returns for each actor whether it
-/// has done so.
+/// Waits until at least one actor has written output or ended. Returns, for each actor, whether
+/// that actor has written output or ended.
 pub fn readable(actors: &[&Actor], deadline: Instant) -> Vec<bool> {
     let buffered: Vec<bool> = actors
         .iter()

@@ -33,7 +33,8 @@ pub fn check<T: Debug>(
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions(name)))),
         source_file: Some(file!()),
-        // If a case hangs, each step of shrinking takes the full timeout of the case.
+        // Shrinking has a time limit, because each step takes the full timeout if the failing case
+        // hangs.
         max_shrink_time: 120_000,
         ..Config::default()
     };
@@ -53,7 +54,8 @@ pub fn check<T: Debug>(
 /// Returns the file with the saved failures of a property.
 fn regressions(name: &str) -> &'static str {
     let stem = name.replace(|c: char| !c.is_alphanumeric(), "_");
-    // proptest takes a `&'static str`; a test binary checks few properties.
+    // proptest takes a `&'static str`, so the path is leaked. The leak is small, because a test
+    // binary checks few properties.
     format!("proptest-regressions/{stem}.txt").leak()
 }
 

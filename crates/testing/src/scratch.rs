@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// One unique name per kind of region. Dropping it removes the objects with these names.
+/// One unique name per kind of region. Dropping a `Scratch` removes the objects with these names.
 pub struct Scratch {
     pub directory: TempDir,
     pub names: [RegionName; 3],
@@ -77,7 +77,8 @@ pub fn sysv_segments() -> Vec<(i32, i32)> {
     let number = |word: Option<&str>| word.expect("a word").parse().expect("a number");
     let segment = |row: &str| {
         let mut words = row.split_whitespace();
-        // The ID, the permissions and the size lie between the key and the process ID.
+        // In each line, the ID, the permissions and the size stand between the key and the process
+        // ID.
         (number(words.next()), number(words.nth(3)))
     };
     rows.lines().skip(1).map(segment).collect()

@@ -140,7 +140,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> io::Read
     }
 }
 
-/// `Timeout` becomes `WouldBlock`, and `Disconnected` becomes `BrokenPipe`.
+/// Converts `Timeout` to `WouldBlock` and `Disconnected` to `BrokenPipe`.
 impl From<SendTimeoutError<()>> for io::Error {
     fn from(error: SendTimeoutError<()>) -> Self {
         let kind = match error {
@@ -152,7 +152,7 @@ impl From<SendTimeoutError<()>> for io::Error {
     }
 }
 
-/// `Timeout` becomes `WouldBlock`, and `Disconnected` becomes `UnexpectedEof`.
+/// Converts `Timeout` to `WouldBlock` and `Disconnected` to `UnexpectedEof`.
 impl From<RecvTimeoutError> for io::Error {
     fn from(error: RecvTimeoutError) -> Self {
         let kind = match error {

@@ -36,8 +36,8 @@ use core::mem::offset_of;
 /// header (for a region, where the capacity is chosen at run time).
 ///
 /// # Differences from the kernel's pipe
-/// The capacity counts bytes, not pages. No SIGPIPE is sent. Before the first sender exists, a read
-/// waits instead of returning the end of the stream.
+/// The capacity counts bytes, not pages. A write without receivers sends no SIGPIPE. Before the
+/// first sender exists, a read waits instead of returning the end of the stream.
 ///
 /// # Errors
 /// The operations return the errors of all channels:
@@ -49,7 +49,7 @@ use core::mem::offset_of;
 /// The pipe itself has no fairness guarantee. See [`Condvar`] for the order of wake-ups.
 ///
 /// # Panics
-/// None.
+/// No operation panics.
 ///
 /// # Process death
 /// A sender that is killed has written either all bytes of an atomic write or none, and a prefix of
@@ -58,14 +58,14 @@ use core::mem::offset_of;
 /// limit of robust locks are as for [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
 ///
 /// # Ordering
-/// Writing a byte happens before reading it. The internal lock provides all ordering.
+/// Writing a byte happens before the same byte is read. The internal lock provides all ordering.
 ///
 /// # How it works
 /// The pipe is a monitor: a robust lock, two counters (the bytes ever written and ever read), and
 /// one condition variable per side. Under the lock, one store of one counter publishes or frees a
 /// piece. The bytes are in their slots before the first counter includes them, and they are copied
-/// out before the second counter includes them. A death before that store leaves the pipe
-/// unchanged, and a death after it leaves the piece complete.
+/// out before the second counter includes them. If a process dies before that store, the pipe is
+/// unchanged. If the process dies after that store, the whole piece was written or read.
 ///
 /// Waiters of one side wait for different amounts. A sender waits for free space for its whole
 /// atomic write, and a receiver waits for any number of bytes. Each change therefore wakes all
@@ -137,7 +137,8 @@ unsafe impl<const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
 
 impl<const N: usize, const MAX_ENDPOINTS: usize> BytePipe<[Slot<u8>; N], MAX_ENDPOINTS> {
     constructor! {
-        /// Creates an empty pipe with these slots, for a `static`. An empty array does not compile.
+        /// Creates an empty pipe with these slots, for a `static`. An array without slots does not
+        /// compile.
         pub fn from_slots(slots: [Slot<u8>; N]) -> Self {
             const { assert!(N > 0, "the capacity must be at least 1") };
             Self::with_slots(slots)
@@ -179,8 +180,8 @@ impl<const MAX_ENDPOINTS: usize> ShmType for BytePipe<[Slot<u8>], MAX_ENDPOINTS>
 type Memory<const MAX_ENDPOINTS: usize> =
     HeaderAndSlots<BytePipe<[Slot<u8>; 0], MAX_ENDPOINTS>, Slot<u8>>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern. The bytes follow it as in the
-// layout of the unsized type.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The bytes follow the header at
+// the offset that the unsized type requires.
 unsafe impl<const MAX_ENDPOINTS: usize> ShmObject for BytePipe<[Slot<u8>], MAX_ENDPOINTS> {
     /// The capacity in bytes.
     type Config = usize;
@@ -190,14 +191,14 @@ unsafe impl<const MAX_ENDPOINTS: usize> ShmObject for BytePipe<[Slot<u8>], MAX_E
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        // SAFETY: the caller guarantees what `write_header` asks for. No slot is read before it has
-        // been written.
+        // SAFETY: the caller fulfills the safety conditions of `write_header`. No slot is read
+        // before it has been written.
         unsafe { Memory::<MAX_ENDPOINTS>::write_header(at, BytePipe::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
-        // slots.
+        // SAFETY: the caller guarantees an aligned, valid object. The pointer cast preserves the
+        // number of slots.
         unsafe { &*(Memory::<MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
 }
@@ -242,7 +243,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         self.len() == 0
     }
 
-    /// Writes without a handle, for models and tests.
+    /// Writes without a handle, for use in models and tests.
     #[doc(hidden)]
     pub fn write_unregistered(
         &self,
@@ -252,7 +253,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         Ok(self.write(bytes, timeout)?)
     }
 
-    /// Reads without a handle, for models and tests.
+    /// Reads without a handle, for use in models and tests.
     #[doc(hidden)]
     pub fn read_unregistered(
         &self,
@@ -297,8 +298,8 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         let (first, second) = self.slots_at(read, count);
         let (to_first, to_second) = bytes[..count].split_at_mut(first.len());
         // SAFETY: this thread holds the lock, and the slots were filled. If a faulty peer wrote to
-        // them, any byte is still valid. If this process dies before the commit, the next process
-        // repeats the copy, which does no harm.
+        // them, any byte is still valid. If this process dies before it updates the counter, the
+        // next process copies the same bytes again, which is harmless.
         unsafe {
             copy_out(first, to_first);
             copy_out(second, to_second);
@@ -355,8 +356,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
                 Direction::Receiving => self.length(&guard),
             };
             // Without senders, a receiver still drains the pipe. Without receivers, no sender
-            // writes.
-            // SAFETY: `guard` holds the lock of the channel.
+            // writes. SAFETY: `guard` holds the channel's lock.
             let peers_closed = || unsafe { self.ends.has_closed(peers) };
             if (available < piece || direction == Direction::Sending) && peers_closed() {
                 return Err(OperationError::Disconnected);

@@ -5,8 +5,8 @@ use crate::platform::{UnsafeCell, constructor};
 
 /// The minimum number of message bytes that a cell holds.
 ///
-/// In consecutive cells of one message, each cell after the first holds more bytes, because it has
-/// no header.
+/// In a run of consecutive cells of one message, only the first cell has a header. The other cells
+/// therefore hold more message bytes.
 pub const CELL_PAYLOAD: usize = CELL_SIZE - size_of::<CellHeader>();
 
 /// The size of a cell in bytes.
@@ -46,18 +46,20 @@ struct Content {
     payload: [u8; CELL_PAYLOAD],
 }
 
-/// The header of an extent: consecutive cells that are used by one message or are free.
+/// The header of an extent. An extent is a run of consecutive cells that one message uses or that
+/// are free.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct CellHeader {
-    /// The link to the next message, if a message starts here. A single store changes it.
+    /// The link to the next message, if a message starts in this cell. A single store changes this
+    /// link.
     next_message: u64,
-    /// The link to the next extent of the same message, or to the next extent of the free list.
+    /// The link to the next extent of the message, or, for a free extent, to the next free extent.
     next_extent: u64,
-    /// The type and the length of the message that starts here.
+    /// The type and the length of the message that starts in this cell.
     message_type: i64,
     length: u32,
-    /// The number of cells of the extent.
+    /// The number of cells in the extent that starts with this cell.
     cells: u32,
 }
 
@@ -98,17 +100,17 @@ impl MessageCell {
 /// The caller of each method must hold the queue's lock, which excludes every other access to the
 /// cell.
 impl MessageCell {
-    /// The link from the message that starts here to the next message.
+    /// The link from the message that starts in this cell to the next message.
     pub(super) unsafe fn next_message(&self) -> u64 {
         // SAFETY: the caller holds the queue's lock. Every bit pattern is a valid number. The read
-        // is volatile, so a faulty peer cannot make it yield two values.
+        // is volatile, so it yields one value even while a faulty peer writes.
         self.content
             .with(|content| unsafe { (&raw const (*content).header.next_message).read_volatile() })
     }
 
-    /// The header of the message that starts here.
+    /// The header of the message that starts in this cell.
     pub(super) unsafe fn message_header(&self) -> MessageHeader {
-        // SAFETY: as in `next_message`.
+        // SAFETY: the argument in `next_message` applies to this read too.
         self.content.with(|content| unsafe {
             MessageHeader {
                 message_type: (&raw const (*content).header.message_type).read_volatile(),
@@ -117,9 +119,10 @@ impl MessageCell {
         })
     }
 
-    /// The number of cells of the extent that starts here, and the link to the next extent.
+    /// The number of cells in the extent that starts with this cell, and the link to the next
+    /// extent.
     pub(super) unsafe fn extent(&self) -> (u32, u64) {
-        // SAFETY: as in `next_message`.
+        // SAFETY: the argument in `next_message` applies to this read too.
         self.content.with(|content| unsafe {
             let cells = (&raw const (*content).header.cells).read_volatile();
             let next = (&raw const (*content).header.next_extent).read_volatile();
@@ -127,8 +130,8 @@ impl MessageCell {
         })
     }
 
-    /// Makes this cell the first of an extent of `cells` cells. The next extent is the one at
-    /// `next`.
+    /// Makes this cell the first of an extent of `cells` cells. `next` is the link to the next
+    /// extent.
     pub(super) unsafe fn start_extent(&self, cells: u32, next: u64) {
         // SAFETY: the caller holds the queue's lock, which excludes every other access to the cell.
         self.content.with_mut(|content| unsafe {
@@ -137,17 +140,17 @@ impl MessageCell {
         });
     }
 
-    /// Links the extent that starts here to the extent at `next`.
+    /// Links the extent that starts with this cell to the extent at `next`.
     pub(super) unsafe fn link_extent(&self, next: u64) {
-        // SAFETY: as in `start_extent`.
+        // SAFETY: the caller holds the queue's lock, which excludes every other access to the cell.
         self.content
             .with_mut(|content| unsafe { (*content).header.next_extent = next });
     }
 
-    /// Makes this cell the first cell of a new message, which will be the last one. No link leads
-    /// to the message yet.
+    /// Writes the header of a new, last message into this cell. The previous message does not link
+    /// to the new message yet.
     pub(super) unsafe fn start_message(&self, message_type: i64, length: u32) {
-        // SAFETY: as in `start_extent`.
+        // SAFETY: the caller holds the queue's lock, which excludes every other access to the cell.
         self.content.with_mut(|content| unsafe {
             (*content).header.next_message = 0;
             (*content).header.message_type = message_type;
@@ -155,9 +158,11 @@ impl MessageCell {
         });
     }
 
-    /// Links the message that starts here to `next`, in a single store after all earlier writes.
+    /// Links the message that starts in this cell to `next`. This single store becomes visible
+    /// after all earlier writes.
     pub(super) unsafe fn link_message(&self, next: u64) {
-        // SAFETY: the caller holds the queue's lock. The field lies in the cell and is aligned.
+        // SAFETY: the caller holds the queue's lock. The pointer to the link field points into the
+        // cell and is aligned.
         unsafe {
             commit_in(
                 &self.content,
@@ -172,12 +177,13 @@ impl MessageCell {
         let bytes = &bytes[..bytes.len().min(CELL_SIZE - offset)];
         self.content.with_mut(|content| {
             if let Ok(whole) = <&[u8; CELL_SIZE]>::try_from(bytes) {
-                // SAFETY: the caller holds the queue's lock, and `whole` covers the cell exactly.
-                // The length is constant, so the compiler inlines this copy.
+                // SAFETY: the caller holds the queue's lock, and the range `whole` is exactly the
+                // range of the cell's bytes. The length is a constant, so the compiler replaces the
+                // call of the copy function by instructions.
                 return unsafe { *content.cast() = *whole };
             }
             // SAFETY: the caller holds the queue's lock. The bytes fit between `offset` and the end
-            // of the cell, and `bytes` is private memory.
+            // of the cell, and `bytes` does not overlap shared memory.
             unsafe {
                 let target = content.cast::<u8>().add(offset);
                 bytes.as_ptr().copy_to_nonoverlapping(target, bytes.len());
@@ -192,10 +198,10 @@ impl MessageCell {
         let buffer = &mut buffer[..length];
         self.content.with(|content| {
             if let Ok(whole) = <&mut [u8; CELL_SIZE]>::try_from(&mut *buffer) {
-                // SAFETY: as in `write`.
+                // SAFETY: the argument for the copy in `write` applies to this copy too.
                 return unsafe { *whole = *content.cast() };
             }
-            // SAFETY: as in `write`.
+            // SAFETY: the argument for the copy in `write` applies to this copy too.
             unsafe {
                 let source = content.cast::<u8>().add(offset);
                 buffer.as_mut_ptr().copy_from_nonoverlapping(source, length);
@@ -211,7 +217,7 @@ pub(super) const fn payload_of(cells: usize) -> usize {
         .saturating_sub(CELL_SIZE - CELL_PAYLOAD)
 }
 
-/// The number of consecutive cells that hold `bytes` message bytes: at least one.
+/// The number of consecutive cells needed for `bytes` message bytes, which is at least one.
 pub(super) const fn cells_for(bytes: usize) -> usize {
     bytes
         .saturating_add(CELL_SIZE - CELL_PAYLOAD)
@@ -230,7 +236,7 @@ pub(super) unsafe fn write_extent(extent: &[MessageCell], bytes: &[u8]) {
     // SAFETY: the caller holds the queue's lock.
     unsafe { first.write(CELL_SIZE - CELL_PAYLOAD, piece) };
     for (cell, piece) in others.iter().zip(rest.chunks(CELL_SIZE)) {
-        // SAFETY: as above.
+        // SAFETY: the caller holds the queue's lock.
         unsafe { cell.write(0, piece) };
     }
 }
@@ -247,7 +253,7 @@ pub(super) unsafe fn read_extent(extent: &[MessageCell], buffer: &mut [u8]) {
     // SAFETY: the caller holds the queue's lock.
     unsafe { first.read(CELL_SIZE - CELL_PAYLOAD, piece) };
     for (cell, piece) in others.iter().zip(rest.chunks_mut(CELL_SIZE)) {
-        // SAFETY: as above.
+        // SAFETY: the caller holds the queue's lock.
         unsafe { cell.read(0, piece) };
     }
 }
@@ -262,20 +268,20 @@ impl Default for MessageCell {
 ///
 /// # Safety
 /// The implementor promises that `cells` returns the same cells on every call, even if several
-/// threads call it concurrently. No other value returns any of these cells.
+/// threads call it concurrently. These cells belong to no other storage.
 pub unsafe trait MessageCells: Sync {
-    /// Returns the cells.
+    /// Returns the cells that this storage holds.
     fn cells(&self) -> &[MessageCell];
 }
 
-// SAFETY: the array owns its cells and never moves while it is borrowed.
+// SAFETY: the array owns its cells, and a borrowed array does not move.
 unsafe impl<const N: usize> MessageCells for [MessageCell; N] {
     fn cells(&self) -> &[MessageCell] {
         self
     }
 }
 
-// SAFETY: the slice owns its cells and never moves while it is borrowed.
+// SAFETY: the slice owns its cells, and a borrowed slice does not move.
 unsafe impl MessageCells for [MessageCell] {
     fn cells(&self) -> &[MessageCell] {
         self

@@ -1,4 +1,4 @@
-//! The operations of a message queue in their timed and typed forms.
+//! The operations of a message queue: send and receive, with timeouts and with typed values.
 
 use super::{LengthPolicy, Message, MessageType, Received, Select};
 use crate::channel::{
@@ -9,14 +9,14 @@ use crate::platform::{Deadline, Pod};
 use crate::sync::Timeout;
 use std::time::Duration;
 
-/// The operations of a queue of messages with boundaries and types.
+/// The operations of a message queue, which keeps the boundaries and types of its messages.
 ///
 /// Any number of senders and receivers may use a queue. Messages of one type are received in the
 /// order in which they were sent. Each operation has the forms `x` (blocks), `try_x` (never
 /// blocks), `x_timeout`, `x_deadline`, and `x_with`, which takes a [`Timeout`].
 ///
 /// # Fixed and variable size
-/// [`send`](Self::send) and [`receive`](Self::receive) pass any bytes;
+/// [`send`](Self::send) and [`receive`](Self::receive) pass any bytes.
 /// [`send_value`](Self::send_value) and [`receive_value`](Self::receive_value) pass values of one
 /// [`Pod`] type.
 ///
@@ -62,13 +62,13 @@ pub trait MessageQueueExt: Sync {
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>>;
 
-    /// Receives a message that `select` chooses into `buffer`, waiting until the timeout expires.
+    /// Copies the message that `select` chooses into `buffer`, waiting until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if no such message arrived in time. `Failed` with
+    /// `Timeout` if no message that `select` chooses arrived in time. `Failed` with
     /// [`WrongLength`](crate::channel::ChannelError::WrongLength) or
     /// [`MessageTooLong`](crate::channel::ChannelError::MessageTooLong) if `policy` does not accept
-    /// the length of the message. The message then stays in the queue.
+    /// the length of the message. If the length is wrong, the message stays in the queue.
     fn receive_into(
         &self,
         select: Select,
@@ -80,7 +80,7 @@ pub trait MessageQueueExt: Sync {
     /// Receives a message of any length, waiting until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if no such message arrived in time.
+    /// `Timeout` if no message that `select` chooses arrived in time.
     fn receive_with(&self, select: Select, timeout: Timeout) -> Result<Message, RecvTimeoutError> {
         let mut bytes = vec![0; self.max_length()];
         let received = self.receive_into(select, &mut bytes, LengthPolicy::Truncate, timeout)?;
@@ -130,7 +130,7 @@ pub trait MessageQueueExt: Sync {
         self.send_with(message_type, bytes, Timeout::At(deadline))
     }
 
-    /// Receives a message of any length, waiting for one.
+    /// Receives a message of any length, blocking until a message is available.
     ///
     /// # Errors
     /// Returns the same errors as [`receive_with`](Self::receive_with), without `Timeout`.
@@ -138,7 +138,7 @@ pub trait MessageQueueExt: Sync {
         receiver::until_done(|| self.receive_with(select, Timeout::Infinite))
     }
 
-    /// Receives a message of any length if there is one.
+    /// Receives a message of any length without blocking.
     ///
     /// # Errors
     /// Returns the same errors as [`receive_with`](Self::receive_with), with `Empty` instead of
@@ -183,7 +183,7 @@ pub trait MessageQueueExt: Sync {
         self.send(message_type, value.as_bytes())
     }
 
-    /// Receives a value, waiting for one.
+    /// Receives a value, blocking until a message is available.
     ///
     /// # Errors
     /// Returns the same errors as [`receive_value_with`](Self::receive_value_with), without
@@ -196,8 +196,8 @@ pub trait MessageQueueExt: Sync {
     ///
     /// # Errors
     /// `Failed` with [`WrongLength`](crate::channel::ChannelError::WrongLength) if the selected
-    /// message does not have the size of the value. The message then stays in the queue. For other
-    /// errors, see [`receive_with`](Self::receive_with).
+    /// message does not have the size of the value. If the length is wrong, the message stays in
+    /// the queue. For other errors, see [`receive_with`](Self::receive_with).
     fn receive_value_with<T: Pod>(
         &self,
         select: Select,

@@ -5,9 +5,9 @@ use crate::platform::{Config, ConfigError};
 
 /// The maximum number of messages in a queue, and the maximum total number of their bytes.
 ///
-/// Both limits are exact. A message that keeps both limits always fits into the queue, regardless
-/// of the messages that were sent and received before. The longest message has `bytes` bytes. If
-/// `bytes` is 0, all messages are empty.
+/// Both limits are exact. A message fits into the queue whenever neither limit would be exceeded.
+/// Messages that were received earlier have no influence. The longest message has `bytes` bytes. If
+/// `bytes` is 0, the queue accepts only empty messages.
 ///
 /// # Example
 /// ```
@@ -28,23 +28,28 @@ use crate::platform::{Config, ConfigError};
 pub struct QueueLimits {
     /// The maximum number of messages.
     pub messages: u32,
-    /// The maximum total number of bytes of all messages. The bytes of message types do not count.
+    /// The maximum total number of bytes of all messages. The total does not include the bytes that
+    /// store message types.
     pub bytes: u32,
 }
 
 impl QueueLimits {
-    /// Returns the number of cells that these limits need for messages of any lengths.
+    /// Returns the number of cells that a queue needs to reach these limits with messages of any
+    /// lengths.
     ///
-    /// Each message needs one cell, and every [`CELL_PAYLOAD`] bytes of messages need one more
-    /// cell.
+    /// The result is one cell for each message, plus one cell for every [`CELL_PAYLOAD`] message
+    /// bytes.
     pub const fn cells(self) -> usize {
         self.messages as usize + self.bytes as usize / CELL_PAYLOAD
     }
 
-    /// Creates limits for which `cells` cells suffice. Half of the cells count for the number of
-    /// messages, and half for the number of bytes.
+    /// Creates the limits of a queue that has `cells` cells.
+    ///
+    /// The message limit is half the number of cells. The byte limit is the largest limit for which
+    /// the other half of the cells suffices.
     pub const fn from_cells(cells: usize) -> Self {
-        // The byte limit is a u32. Cells beyond the number that this limit can use stay unused.
+        // The byte limit is a u32. If the cells could serve a larger byte limit than a u32 can
+        // hold, some cells stay unused.
         let max = u32::MAX as usize / CELL_PAYLOAD - 1;
         let cells = if cells < max { cells } else { max };
         let messages = cells.div_ceil(2);
@@ -54,7 +59,7 @@ impl QueueLimits {
         }
     }
 
-    /// Returns the limits if they are valid for a queue.
+    /// Returns the limits, or an error if a queue cannot have these limits.
     pub(super) fn checked(self) -> Result<Self, ConfigError> {
         let capacity = self.cells();
         if self.messages == 0 {

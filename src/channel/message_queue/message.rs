@@ -4,11 +4,12 @@ use crate::channel::ChannelError;
 use core::fmt;
 use core::num::NonZeroI64;
 
-/// The type of a message: a positive number, as in `msgsnd(2)`. The processes agree on its meaning.
+/// The type of a message: a positive number, as in `msgsnd(2)`. The processes that use the queue
+/// agree on the meaning of each type.
 ///
 /// A type can be
 /// - a kind of message, which its receivers select with [`Select::Type`];
-/// - an address: a reply has the process id of the client as its type
+/// - an address: the type of a reply is the process id of the client that gets the reply
 ///   ([`from_process_id`](Self::from_process_id));
 /// - a priority ([`from_priority`](Self::from_priority)).
 ///
@@ -27,7 +28,7 @@ use core::num::NonZeroI64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageType(NonZeroI64);
 
-/// The error of [`MessageType::new`]: the number is 0 or negative.
+/// The error returned by [`MessageType::new`] when the number is 0 or negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidMessageType {
     /// The number.
@@ -43,12 +44,12 @@ impl fmt::Display for InvalidMessageType {
 impl std::error::Error for InvalidMessageType {}
 
 impl MessageType {
-    /// The lowest type, 1.
+    /// The lowest message type, which has the number 1.
     pub const LOWEST: Self = Self(NonZeroI64::new(1).unwrap());
-    /// The highest type, `i64::MAX`.
+    /// The highest message type, which has the number `i64::MAX`.
     pub const HIGHEST: Self = Self(NonZeroI64::MAX);
 
-    /// Creates the type with this number.
+    /// Creates the message type with the given number.
     ///
     /// # Errors
     /// Fails if the number is 0 or negative.
@@ -61,8 +62,8 @@ impl MessageType {
 
     /// Returns the type that addresses replies to this process.
     ///
-    /// Process ids are below 2^22. Choose a larger number as the type of requests. Small numbers
-    /// can be process ids, and in a container a process may even have the id 1.
+    /// Process ids are below 2^22. Choose a number of at least 2^22 as the type of requests. A
+    /// smaller number, even 1 in a container, can be the process id of a client.
     pub fn of_this_process() -> Self {
         Self::clamped(i64::from(std::process::id()))
     }
@@ -75,7 +76,8 @@ impl MessageType {
         Self::new(id as i64)
     }
 
-    /// Returns the type that stands for a priority. A higher priority has a lower type number.
+    /// Returns the message type that represents a priority. A higher priority has a lower type
+    /// number.
     ///
     /// A receiver that selects [`Select::HIGHEST_PRIORITY`] gets the oldest message of the highest
     /// priority, as with `mq_receive(3)`.
@@ -86,8 +88,7 @@ impl MessageType {
         }
     }
 
-    /// Returns the priority that this type stands for, or 0 if this type does not stand for a
-    /// priority.
+    /// Returns the priority that this type represents, or 0 if this type represents no priority.
     pub const fn priority(self) -> u32 {
         let priority = PRIORITY_0 - self.get();
         match priority < 0 {
@@ -107,7 +108,7 @@ impl MessageType {
     }
 }
 
-/// The type of priority 0.
+/// The number of the message type that represents priority 0.
 const PRIORITY_0: i64 = 1 << 32;
 
 impl TryFrom<i64> for MessageType {
@@ -140,9 +141,9 @@ impl TryFrom<i64> for MessageType {
 pub enum Select {
     /// The oldest message.
     First,
-    /// The oldest message of this type.
+    /// The oldest message of the given type.
     Type(MessageType),
-    /// The oldest message of the lowest type in the queue, if that type is at most this type.
+    /// The oldest message of the lowest type in the queue. Types above the given type are ignored.
     LowestUpTo(MessageType),
 }
 
@@ -194,7 +195,7 @@ impl Received {
 
 /// Which message lengths a receiver accepts, relative to the length of its buffer.
 ///
-/// A message that is not accepted stays in the queue and remains the next to be received.
+/// A message that the receiver does not accept keeps its place in the queue.
 ///
 /// # Example
 /// ```
@@ -220,11 +221,12 @@ impl Received {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthPolicy {
-    /// The message is at most as long as the buffer.
+    /// Accepts a message that is at most as long as the buffer.
     AtMost,
-    /// Any length. The rest of a longer message is discarded, as with `MSG_NOERROR` of `msgrcv(2)`.
+    /// Accepts a message of any length. The part that does not fit into the buffer is discarded, as
+    /// with `MSG_NOERROR` of `msgrcv(2)`.
     Truncate,
-    /// The message is exactly as long as the buffer.
+    /// Accepts a message that is exactly as long as the buffer.
     Exact,
 }
 

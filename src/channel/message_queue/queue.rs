@@ -23,20 +23,20 @@ use core::mem::offset_of;
 /// of messages and the total number of their bytes. The trait [`MessageQueueExt`] provides the
 /// operations, which need no handles.
 ///
-/// `C` is the storage: `[MessageCell; N]` inside the queue (for a `static`), or `[MessageCell]`
-/// behind the header (for a region, where the limits are chosen at run time).
+/// `C` is the storage of the messages: `[MessageCell; N]` inside the queue (for a `static`), or
+/// `[MessageCell]` behind the header (for a region, where the limits are chosen at run time).
 ///
-/// Compared with a System V queue (`msgsnd(2)`, `msgrcv(2)`): types and selection are the same,
-/// each queue has its own limit in bytes, the permissions are those of the region, and the queue
-/// lives as long as its memory. The queue neither closes nor reports that all peers are gone, so
-/// use timeouts.
+/// Message types and selection are the same as in a System V queue (`msgsnd(2)`, `msgrcv(2)`). In
+/// contrast to a System V queue, each queue has its own limit in bytes, has the permissions of its
+/// region, and exists as long as its memory. A queue cannot be closed, and an operation that waits
+/// does not learn that all other processes have ended. Use timeouts to detect this.
 ///
 /// # Cost
 /// While messages are received in sending order, sending and receiving copy one contiguous piece of
-/// memory. Other orders leave gaps. A long message is then split into pieces of at least 96 bytes,
-/// until the queue has been empty once. A receiver also walks over the older messages that it does
-/// not select. An arriving message wakes all waiting receivers, and a received message wakes all
-/// waiting senders.
+/// memory. If receivers take messages in another order, the free memory becomes fragmented. A long
+/// message is then copied in pieces of at least 96 bytes, until the queue becomes empty. A receiver
+/// also reads the headers of all older messages that it does not select. An arriving message wakes
+/// all waiting receivers, and a received message wakes all waiting senders.
 ///
 /// # Fairness
 /// There is no fairness guarantee. If several receivers wait for the same message, any of them may
@@ -45,31 +45,32 @@ use core::mem::offset_of;
 ///
 /// # Errors
 /// The operations return the errors of all channels except `Disconnected`.
-/// [`ChannelError::MessageTooLong`] and [`ChannelError::WrongLength`] report a message that does
-/// not fit. A thread that holds the maximum of 128 robust locks gets an error from every operation.
+/// [`ChannelError::MessageTooLong`] and [`ChannelError::WrongLength`] report a message whose length
+/// the queue or the receiver does not accept. A thread that holds the maximum of 128 robust locks
+/// gets an error from every operation.
 ///
 /// # Panics
-/// None.
+/// No operation panics.
 ///
 /// # Process death
 /// A process that is killed in an operation has either completed the operation or changed nothing.
 /// The surviving processes see no torn, duplicated or lost message, and lose no free space. The
-/// process that takes over the lock from a dead owner walks over the cells once. If a process dies
+/// process that takes over the lock from a dead owner visits each cell once. If a process dies
 /// before it wakes a sleeper, the sleeper rechecks within the
 /// [`recheck_interval`](crate::platform::futex).
 ///
-/// Replies to a dead client stay in the queue until a process with the same id receives them,
-/// because the queue does not know which process would receive them. A client should first receive
-/// the messages that are already addressed to its id, and a server should not wait for free space
-/// without a timeout.
+/// Replies to a dead client stay in the queue until a process with the same id receives them. The
+/// queue cannot remove such replies, because it does not know which process would receive them. A
+/// client should first receive the messages that are already addressed to its id, and a server
+/// should not wait for free space without a timeout.
 ///
 /// A process that is stopped within an operation keeps the internal lock. All other operations,
 /// including `try_` operations, wait for that lock. Operations with a deadline wait for at least
 /// one recheck interval.
 ///
 /// # Ordering
-/// Sending a message happens before receiving it. The internal lock provides all ordering. The
-/// queue itself has no atomic variables outside of the lock and the condition variables.
+/// Sending a message happens before receiving it. The internal lock provides all ordering. Only the
+/// lock and the condition variables contain atomic variables.
 ///
 /// # How it works
 /// The queue is a monitor: it has a robust lock, one condition variable for receivers and one for
@@ -79,11 +80,11 @@ use core::mem::offset_of;
 ///
 /// The messages are a linked list in sending order, and one store of one word links or unlinks a
 /// message. A sender stores the link to a message after all bytes of the message are in place. A
-/// receiver stores the link that skips the message after it has copied all bytes out. So a death
-/// leaves each message either sent or not, and either received or not. All other state (the newest
-/// message, the free cells, the counts) follows from that list. After an owner death, the next
-/// holder of the lock computes this state again before it continues. A death during this repair
-/// does not change the list.
+/// receiver stores the link that skips the message after it has copied all bytes out. So a process
+/// that dies leaves no message partly sent or partly received. All other state (the newest message,
+/// the free cells, the counts) follows from that list. After an owner death, the next holder of the
+/// lock computes this state again before it continues. The list is unchanged if the process dies
+/// during this repair.
 ///
 /// A faulty peer may write anything into the memory. The queue may then lose or invent messages.
 /// However, every link is checked when it is read, and no list is followed for more steps than
@@ -118,20 +119,20 @@ use core::mem::offset_of;
 #[repr(C)]
 pub struct MessageQueue<C: MessageCells + ?Sized = [MessageCell]> {
     lock: RobustMutex<()>,
-    /// Receivers wait here for a message.
+    /// The condition variable on which receivers wait for a message.
     arrived: Condvar,
-    /// Senders wait here for free space.
+    /// The condition variable on which senders wait for free space.
     removed: Condvar,
     store: MessageStore<C>,
 }
 
 impl<const N: usize> MessageQueue<[MessageCell; N]> {
     constructor! {
-        /// Creates an empty queue with these cells, for a `static`.
+        /// Creates an empty queue from an array of cells, for use in a `static`.
         ///
-        /// If there are fewer than [`QueueLimits::cells`] cells, the queue may be full before it
-        /// reaches a limit, and the longest message has [`CELL_PAYLOAD`](super::CELL_PAYLOAD) bytes
-        /// per cell.
+        /// If there are fewer than [`QueueLimits::cells`] cells, the queue may run out of cells
+        /// before it reaches one of its limits, and the longest message has
+        /// [`CELL_PAYLOAD`](super::CELL_PAYLOAD) bytes per cell.
         ///
         /// # Panics
         /// Panics if there are no cells or if the message limit is 0. For a `static`, this is a
@@ -160,7 +161,7 @@ impl<const N: usize> MessageQueue<[MessageCell; N]> {
 // SAFETY: the type is `repr(C)`, its fields are valid for every bit pattern, `LockedStore` checks
 // each number that it reads, and all changes are made under the lock.
 unsafe impl<const N: usize> ShmSafe for MessageQueue<[MessageCell; N]> {
-    /// Creates an empty queue with the limits [`QueueLimits::from_cells`].
+    /// Creates an empty queue with the limits that [`QueueLimits::from_cells`] returns.
     fn initial() -> Self {
         let limits = QueueLimits::from_cells(N);
         Self::with_cells(core::array::from_fn(|_| MessageCell::new()), limits)
@@ -176,8 +177,8 @@ impl<const N: usize> ShmType for MessageQueue<[MessageCell; N]> {
 type Header = MessageQueue<[MessageCell; 0]>;
 type Memory = HeaderAndSlots<Header, MessageCell>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern. The cells follow it as in the
-// layout of the unsized type, and are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The cells follow the header at
+// the offset that the unsized type requires, and are valid for every bit pattern.
 unsafe impl ShmObject for MessageQueue<[MessageCell]> {
     type Config = QueueLimits;
 
@@ -187,13 +188,13 @@ unsafe impl ShmObject for MessageQueue<[MessageCell]> {
 
     unsafe fn init(at: *mut u8, limits: QueueLimits) {
         // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The cells need
-        // no initialization: the header links to none of them.
+        // no initialization, because the new header links to no cell.
         unsafe { Memory::write_header(at, Header::with_cells([], limits)) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, limits: QueueLimits) -> &'a Self {
-        // SAFETY: the caller guarantees a valid, aligned object. The cast keeps the number of
-        // cells.
+        // SAFETY: the caller guarantees a valid, aligned object. The pointer cast preserves the
+        // number of cells.
         unsafe { &*(Memory::slots(at, limits.cells()) as *const Self) }
     }
 }
@@ -269,10 +270,10 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         Ok(guard)
     }
 
-    /// Calls `attempt` under the lock until it returns a value, and waits on `changed` between the
-    /// calls.
+    /// Calls `attempt` under the lock until `attempt` returns a value. Between two calls, this
+    /// method waits on the condition variable `changed`.
     ///
-    /// This method has released the lock when it returns.
+    /// The lock is free again when this method returns.
     fn wait_for<R>(
         &self,
         changed: &Condvar,
@@ -295,8 +296,8 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         }
     }
 
-    /// Receives a message by calling `copy_out`. If `copy_out` fails, the message stays in the
-    /// queue.
+    /// Receives a message, which the function `copy_out` copies out of the queue. If `copy_out`
+    /// fails, the message stays in the queue.
     fn receive_by<R>(
         &self,
         select: Select,

@@ -9,7 +9,7 @@ use crate::sync::LockState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueState {
-    /// The internal lock.
+    /// The state of the queue's internal lock.
     pub lock: LockState,
     /// The number of messages, clamped to the limit.
     pub messages: u64,

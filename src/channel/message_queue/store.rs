@@ -17,22 +17,22 @@ const END: u64 = 0;
 #[repr(C)]
 pub(super) struct MessageStore<C: MessageCells + ?Sized> {
     limits: UnsafeCell<QueueLimits>,
-    /// The link to the oldest message. A single store changes it.
+    /// The link to the oldest message. A single store changes this link.
     first: UnsafeCell<u64>,
     derived: UnsafeCell<DerivedState>,
     cells: C,
 }
 
-/// The state that follows from the list of messages. A repair computes it again.
+/// The derived state, which a repair computes again from the list of messages.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct DerivedState {
-    /// This is 0 until this state is computed for the first time.
+    /// This number is 0 until the derived state is computed for the first time.
     is_computed: u64,
     /// The link to the newest message.
     last: u64,
-    /// The link to the first free extent and, unless that link is `END`, the link to the last free
-    /// extent.
+    /// The links to the first and the last free extent. If the first link is `END`, the last link
+    /// is not used.
     first_free: u64,
     last_free: u64,
     messages: u64,
@@ -68,7 +68,7 @@ struct Extent<'a> {
 }
 
 impl Extent<'_> {
-    /// The link that an extent would have if it followed this one without a gap.
+    /// The link to the cell directly after this extent.
     fn end(&self) -> u64 {
         self.link + self.cells.len() as u64
     }
@@ -109,7 +109,7 @@ impl MessageStore<[MessageCell; 0]> {
 }
 
 impl<C: MessageCells + ?Sized> MessageStore<C> {
-    /// Returns the limits. This does not need the lock.
+    /// Returns the limits. The caller does not need to hold the lock.
     pub(super) fn limits(&self) -> QueueLimits {
         // SAFETY: only a faulty peer writes the limits after construction, and every bit pattern is
         // valid.
@@ -122,7 +122,7 @@ impl<C: MessageCells + ?Sized> MessageStore<C> {
         payload.min(self.limits().bytes as usize)
     }
 
-    /// Gives access to the messages.
+    /// Returns access to the messages and the free cells.
     ///
     /// # Safety
     /// The caller holds the queue's lock for as long as it uses the returned value.
@@ -136,29 +136,28 @@ impl<C: MessageCells + ?Sized> MessageStore<C> {
 /// **How it works.** The messages form a list in sending order: `first` links to the cell where the
 /// oldest message starts, and each message links to the next. A message occupies a list of extents,
 /// and the free cells are a list of extents too. A message takes its cells from the head of the
-/// free list. When a message is removed, its cells return to the tail of the free list. They join
-/// the last free extent if they follow that extent without a gap. While messages are received in
-/// sending order, the free cells are therefore a ring of at most two extents, and a message
-/// occupies one extent, or two if it wraps around the end of the memory. Other orders produce
-/// shorter extents. When the queue becomes empty, all cells become one extent again.
+/// free list. When a message is removed, its cells return to the tail of the free list. If these
+/// cells start where the last free extent ends, they become part of that extent. While messages are
+/// received in sending order, the free cells are therefore a ring of at most two extents, and a
+/// message occupies one extent, or two if it wraps around the end of the memory. Other orders
+/// produce shorter extents. When the queue becomes empty, all cells become one extent again.
 ///
 /// **Capacity.** The first cell of an extent holds [`CELL_PAYLOAD`] message bytes, and each further
-/// cell holds more. A message takes no cell that it does not need. It therefore never takes more
-/// cells than if each cell were a separate extent, which is the number that [`QueueLimits::cells`]
-/// counts.
+/// cell holds more. A message takes only as many cells as it needs. It needs most cells if each of
+/// its cells is a separate extent. [`QueueLimits::cells`] assumes this worst case.
 ///
 /// **Owner death.** The list of messages alone decides which messages exist, and a single store of
 /// one word changes the list. A sender stores the link to a message after it has written all cells
 /// of the message. A receiver stores the link that skips the message after it has copied the
 /// message out. All other state (the newest message, the free cells, the counts) follows from that
 /// list. The first user computes this state, and so does each process that takes over the lock from
-/// a dead owner. The cells that the list reaches are in use, and all other cells are free. A death
-/// during that repair does not change the list.
+/// a dead owner. The cells that the list reaches are in use, and all other cells are free. The list
+/// is unchanged if the process dies during that repair.
 ///
-/// **Faulty peers.** A link is the number of a cell, counted from 1. Any value leads to a cell or
-/// to the end of the list. An extent that has no cells, or more cells than the queue, counts as the
-/// end of the list. No list is followed for more steps than there are cells, so following a cycle
-/// ends too.
+/// **Faulty peers.** A link is the number of a cell, counted from 1. A number that belongs to no
+/// cell is treated as the end of the list. An extent that has no cells, or more cells than the
+/// queue, is treated as the end of the list. No list is followed for more steps than there are
+/// cells, so an operation ends even if the links form a cycle.
 pub(super) struct LockedStore<'a, C: MessageCells + ?Sized> {
     store: &'a MessageStore<C>,
 }
@@ -173,15 +172,16 @@ impl<C: MessageCells + ?Sized> Copy for LockedStore<'_, C> {}
 
 impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
     fn first(self) -> u64 {
-        // SAFETY: the creator of `self` holds the queue's lock. The read is volatile, so a faulty
-        // peer cannot make it yield two values.
+        // SAFETY: the creator of `self` holds the queue's lock. The read is volatile, so it yields
+        // one value even while a faulty peer writes.
         self.store
             .first
             .with(|first| unsafe { first.read_volatile() })
     }
 
     fn derived(self) -> DerivedState {
-        // SAFETY: as in `first`; every bit pattern is valid.
+        // SAFETY: the creator of `self` holds the queue's lock. The read is volatile, and every bit
+        // pattern is valid.
         self.store
             .derived
             .with(|derived| unsafe { derived.read_volatile() })
@@ -219,8 +219,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         (!cells.is_empty()).then_some(Extent { link, cells, next })
     }
 
-    /// Returns the link to the message after the one at `previous`, or to the first message if
-    /// `previous` is `END`.
+    /// Returns the link that follows the message at `previous`. If `previous` is `END`, returns the
+    /// link to the first message.
     fn next_message(self, previous: u64) -> u64 {
         match self.cell(previous) {
             // SAFETY: the creator of `self` holds the queue's lock.
@@ -229,7 +229,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         }
     }
 
-    /// Changes the link after the message at `previous` to `next`, in a single store after all
+    /// Links the message at `previous` to `next`. This single store becomes visible after all
     /// earlier writes.
     fn link_message(self, previous: u64, next: u64) {
         // SAFETY: the creator of `self` holds the queue's lock.
@@ -307,7 +307,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
             return extent.next;
         }
         let link_left = extent.link + used.len() as u64;
-        // The casts lose nothing, because the number of cells of an extent fits into a u32.
+        // The casts preserve the values, because the number of cells of an extent fits into a u32.
         self.start_extent(link_left, left.len() as u32, extent.next);
         self.start_extent(extent.link, used.len() as u32, END);
         if derived.last_free == extent.link {
@@ -366,7 +366,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         core::iter::from_fn(next).take(self.cells().len())
     }
 
-    /// Returns the recorded length of a message, clamped to the number of bytes that the cells can
+    /// Returns the length in a message's header, but at most the number of bytes that all cells can
     /// hold.
     pub(super) fn length(self, message: MessageEntry) -> usize {
         let max = self.cells().len().saturating_mul(CELL_PAYLOAD);
@@ -396,7 +396,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         derived.bytes = derived.bytes.saturating_sub(message.header.length.into());
         match self.first() {
             END => self.free_all(&mut derived),
-            // The cast loses nothing, because the number of cells of an extent comes from a u32.
+            // The cast preserves the value, because the number of cells of an extent was read as a
+            // u32.
             _ => self.extents(message).for_each(|extent| {
                 self.free_extent(&mut derived, extent.link, extent.cells.len() as u32);
             }),
@@ -404,7 +405,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         self.set_derived(derived);
     }
 
-    /// Makes all cells one free extent. The caller ensures that there is no message.
+    /// Makes all cells one free extent. The caller ensures that the queue contains no message.
     fn free_all(self, derived: &mut DerivedState) {
         derived.first_free = END;
         self.free_cells(derived, 1, self.cells().len());
@@ -422,7 +423,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
     }
 
     /// Appends an extent to the free list. If the last free extent ends where this extent starts,
-    /// the two become one extent.
+    /// the two extents become one.
     fn free_extent(self, derived: &mut DerivedState, link: u64, count: u32) {
         let last = match derived.first_free {
             END => None,
@@ -464,11 +465,12 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
             derived.bytes = derived.bytes.saturating_add(message.header.length.into());
         }
         if self.next_message(derived.last) != END {
-            // A faulty peer has overwritten the link. It leads to no cell, or to cells of another
-            // message.
+            // A faulty peer has overwritten the link. The link now leads to no cell, or to a cell
+            // of another message.
             self.link_message(derived.last, END);
         }
-        // The cells behind the newest message come first, so that the free cells form a ring again.
+        // The free list starts with the cells behind the newest message, so the free cells again
+        // follow the messages in memory order.
         let newest = self.messages().last();
         let last_extent = newest.and_then(|message| self.extents(message).last());
         let boundary = last_extent.map_or(0, |extent| extent.end() as usize - 1);
@@ -478,7 +480,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         self.set_derived(derived);
     }
 
-    /// Marks the cells of a message as used. Returns `false` if a cell is missing or already used.
+    /// Marks the cells of a message as used, for the repair after an owner death. Returns `false`
+    /// if a cell is missing or already used.
     fn claim_cells(self, message: MessageEntry, is_free: &mut [bool]) -> bool {
         let mut payload = 0;
         for extent in self.extents(message) {

@@ -10,11 +10,11 @@ use crate::sync::{OwnerToken, Timeout};
 use core::cell::Cell;
 use core::fmt;
 
-/// The number of available slots for which it pays to wait for the peer. In a small ring, an eighth
-/// of the capacity replaces this number.
+/// The number of available slots that a waiting side tries to accumulate before it continues. In a
+/// small ring, an eighth of the capacity is used instead.
 ///
-/// A batch of this size spans a few cache lines. They are fetched together, and the peer no longer
-/// accesses them.
+/// A batch of this size spans a few cache lines. The processor fetches these lines together, and
+/// the peer no longer accesses them.
 const TARGET_BATCH: usize = 128;
 
 /// The maximum back-off in pauses: 1 to 6 microseconds.
@@ -37,16 +37,16 @@ pub(super) type RecvCursor<'a, T> = RingCursor<'a, T, false>;
 /// Programs use this type through [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver). A
 /// slot is *available* to the sender when it is free, and to the receiver when it is filled. Apart
 /// from that, both sides run the same code. The constant `SENDS` selects the side at compile time,
-/// so an operation needs no branch for it.
+/// so an operation does not check at run time which side it runs on.
 ///
 /// The cursor converts the peer's position into a number of available slots that never exceeds the
 /// capacity. A faulty peer can therefore make a receiver receive items that were never sent, but
 /// cannot make the cursor access memory outside of the ring.
 pub struct RingCursor<'a, T, const SENDS: bool> {
     slots: &'a [Slot<T>],
-    /// The value of `own_position`. An operation writes only this field, `own_position` and the
-    /// slot. While the processor waits for the cache line of the slot, it can continue until its
-    /// store buffer is full.
+    /// A copy of the value of `own_position`. An operation writes only this copy, `own_position`
+    /// and the slot. The processor can therefore continue before the slot's cache line arrives,
+    /// until its store buffer is full.
     position: Cell<u64>,
     /// The position up to which slots are known to be available. The limit is at most `position`
     /// plus the capacity.
@@ -63,8 +63,8 @@ pub struct RingCursor<'a, T, const SENDS: bool> {
 }
 
 impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
-    /// Claims an end. The first element of each pair belongs to this side, and the second to the
-    /// peer. All arguments belong to the same ring.
+    /// Claims one end of the ring. In each pair, the first element belongs to this side and the
+    /// second to the peer. All arguments must belong to the same ring.
     pub(super) fn new(
         [own_end, peer_end]: [&'a RingEnd; 2],
         [own_position, peer_position]: [&'a Position; 2],
@@ -201,9 +201,9 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
 
     /// Loads the peer's position, and waits until a slot is available.
     ///
-    /// If a side loads the peer's position for each single item, both sides constantly wait for the
-    /// same cache lines, and the throughput falls to a tenth. A side that keeps finding small
-    /// batches therefore backs off before it loads the position, and then finds a larger batch.
+    /// If a side loads the peer's position for every item, both sides constantly wait for the same
+    /// cache lines. The throughput then falls to a tenth. A side that keeps finding small batches
+    /// therefore backs off before it loads the position, and then finds a larger batch.
     #[cold]
     fn refresh_or_wait(&self, timeout: Timeout) -> Result<(), OperationError> {
         if timeout != Timeout::NonBlocking {
@@ -217,12 +217,13 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
         }
     }
 
-    /// Chooses the next back-off from the size of the batch that was just found.
+    /// Sets the length of the next back-off, according to the number of slots that have just become
+    /// available.
     fn adapt_back_off(&self) {
         let target = (self.slots.len() / 8).min(TARGET_BATCH);
         let back_off = self.back_off.get();
         self.back_off.set(match self.available() {
-            // Single items do not benefit from a back-off.
+            // A back-off does not help if items arrive one at a time.
             0 | 1 => back_off / 2,
             found if found < target => (2 * back_off + 2).min(MAX_BACK_OFF),
             found if found > 4 * target => back_off - back_off / 4,

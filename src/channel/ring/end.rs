@@ -47,7 +47,8 @@ impl Position {
         &self.0
     }
 
-    /// Reads the position that the previous owner of this side left. The caller owns the side.
+    /// Reads this side's position, which the previous owner wrote last. The caller must own the
+    /// side.
     pub(super) fn load_last(&self) -> u64 {
         // Relaxed: this thread has acquired the `owner` lock, so this access comes after all writes
         // of the previous owner. The access is a read-modify-write instead of a load, because this
@@ -57,7 +58,7 @@ impl Position {
     }
 }
 
-/// The state of a side that rarely changes. The peer reads it for every item.
+/// The part of a side's state that rarely changes. The peer reads this part for every item.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(super) struct RingEnd {
@@ -76,8 +77,8 @@ impl RingEnd {
     pub(super) fn claim(&self, direction: Direction) -> Result<(), AttachError> {
         self.check_open(direction)?;
         match self.owner.lock_with(Timeout::NonBlocking) {
-            // A dead owner leaves a consistent state, because each step of an operation is one
-            // store.
+            // The state of an end stays consistent when its owner dies, because each step of an
+            // operation is one store.
             Ok(_) => {}
             Err(LockError::RobustList(error)) => return Err(ChannelError::from(error).into()),
             Err(LockError::TimedOut | LockError::AlreadyHeld) => {
@@ -119,7 +120,7 @@ impl RingEnd {
         unsafe { self.owner.unlock() };
     }
 
-    /// Whether this end is closed, or its owner died and has no successor.
+    /// Whether this end is closed, or has no owner because its last owner died.
     ///
     /// If this returns true, the caller observes the last position of the owner.
     #[inline]
@@ -133,7 +134,7 @@ impl RingEnd {
         self.flags.fetch_or(NO_MEMBARRIER, Relaxed);
     }
 
-    /// Starts the spin phase of a wait. Only the owner of this end calls this.
+    /// Starts the spin phase of a wait. Only the owner of this end calls this method.
     pub(super) fn spin(&self, deadline: Option<Deadline>) -> Spin<'_> {
         Spin::new(&self.flags, SpinPolicy::Items, deadline)
     }
@@ -164,7 +165,7 @@ impl RingEnd {
 
     /// Sleeps until the peer calls `wake`, unless `is_ready` returns true for the peer's position.
     ///
-    /// Returns `false` if the deadline has passed. Only the owner of this end calls this.
+    /// Returns `false` if the deadline has passed. Only the owner of this end calls this method.
     pub(super) fn sleep_unless(
         &self,
         peer: &Position,

@@ -19,7 +19,7 @@ use std::thread::panicking;
 /// Indexing beyond the length of the loan panics.
 ///
 /// # Process death
-/// If the process dies, nothing is sent, as if the loan was dropped.
+/// If the process dies, the loan sends nothing, just as when the loan is dropped.
 ///
 /// # Example
 /// ```
@@ -47,7 +47,7 @@ pub struct RingLoan<'r, 'a, T: Pod> {
 }
 
 impl<'r, 'a, T: Pod> RingLoan<'r, 'a, T> {
-    /// Lends up to `max` slots. The caller ensures that they are available.
+    /// Lends up to `max` slots. The caller ensures that this many are available.
     #[inline]
     pub(super) fn new(cursor: &'r mut SendCursor<'a, T>, max: usize) -> Self {
         let slots = cursor.next_contiguous(max);
@@ -74,8 +74,8 @@ impl<'r, 'a, T: Pod> RingLoan<'r, 'a, T> {
         self.send_first(count);
     }
 
-    /// Sends the first `count` slots as items, or all of them if `count` is larger than their
-    /// number.
+    /// Sends the first `count` slots as items. If `count` exceeds the number of slots, sends all
+    /// slots.
     #[inline]
     pub fn send_first(self, count: usize) {
         let count = count.min(self.slots.len());
@@ -129,7 +129,7 @@ pub struct RingBorrow<'r, 'a, T: Pod> {
 }
 
 impl<'r, 'a, T: Pod> RingBorrow<'r, 'a, T> {
-    /// Borrows up to `max` items. The caller ensures that they are available.
+    /// Borrows up to `max` items. The caller ensures that this many are available.
     #[inline]
     pub(super) fn new(cursor: &'r mut RecvCursor<'a, T>, max: usize) -> Self {
         let slots = cursor.next_contiguous(max);
@@ -153,12 +153,12 @@ impl<'r, 'a, T: Pod> RingBorrow<'r, 'a, T> {
         self.slots.iter().map(|slot| unsafe { slot.filled() })
     }
 
-    /// Receives all items, like dropping the borrow.
+    /// Receives all borrowed items. Dropping the borrow has the same effect.
     #[inline]
     pub fn receive(self) {}
 
-    /// Receives the first `count` items, or all of them if `count` is larger than their number. The
-    /// remaining items stay in the ring.
+    /// Receives the first `count` items. If `count` exceeds the number of items, receives all
+    /// items. The remaining items stay in the ring.
     #[inline]
     pub fn receive_first(mut self, count: usize) {
         self.to_receive = count.min(self.slots.len());

@@ -31,16 +31,16 @@ use core::mem::offset_of;
 /// fewer slots, both sides work on the same cache lines.
 ///
 /// An operation that does not wait makes no system call. An operation that has to wait spins for a
-/// short time, if spinning has paid off before, and then sleeps. A side of a stream that keeps
-/// finding few available slots backs off for up to some microseconds before it checks again, so
-/// slots become available in batches and each cache line is transferred once. The back-off soon
-/// shrinks to zero if items arrive one at a time. `try_` operations never back off.
+/// short time, if spinning has paid off before, and then sleeps. A side that repeatedly finds only
+/// a few available slots backs off for up to some microseconds before it checks again, so slots
+/// become available in batches and each cache line is transferred once. The back-off soon shrinks
+/// to zero if items arrive one at a time. `try_` operations never back off.
 ///
 /// # Fairness
 /// Fairness does not apply, because each side has one handle.
 ///
 /// # Panics
-/// None.
+/// No operation panics.
 ///
 /// # Errors
 /// Each side has at most one handle at a time, across all processes. Creating a second one fails
@@ -51,8 +51,8 @@ use core::mem::offset_of;
 /// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited).
 ///
 /// # Process death
-/// A handle ends with its thread. The other side then gets `Disconnected`. If the other side is the
-/// receiver, it first drains the ring. An operation that starts after the death returns
+/// When a thread ends, its handles end too. The other side then gets `Disconnected`. If the other
+/// side is the receiver, it first drains the ring. An operation that starts after the death returns
 /// `Disconnected` immediately, and an operation that sleeps returns within the
 /// [`recheck_interval`](crate::platform::futex). The side of a dead owner is not closed. A
 /// successor can claim it, and the other side is then connected again.
@@ -92,15 +92,15 @@ use core::mem::offset_of;
 ///
 /// A slot belongs to the sender until `written` says that it is filled, and then to the receiver
 /// until `read` says that it is free. The Release store of each position pairs with the Acquire
-/// load of the other side. One store publishes any number of items. So a death leaves these items
-/// either all sent or all unsent, either all received or all not received, and never torn. Each
-/// side caches the other side's position and loads that position again only when the cached
-/// position leaves no slot available.
+/// load of the other side. One store publishes any number of items. So if a process dies, either
+/// all or none of these items are sent or received, and no item is torn. Each side caches the other
+/// side's position and loads that position again only when the cached position leaves no slot
+/// available.
 ///
 /// A sleeper sets its `ASLEEP` flag and then loads the other side's position. The other side stores
-/// its position and then loads that flag. If the load of each side is ordered after its own store,
-/// at least one side observes the store of the other. The sleeper ensures this order for both sides
-/// with one heavy barrier ([`platform::asymmetric`](crate::platform::asymmetric)).
+/// its position and then loads that flag. If each side performs its store before its load, at least
+/// one side observes the other side's store. The sleeper ensures this order for both sides with one
+/// heavy barrier ([`platform::asymmetric`](crate::platform::asymmetric)).
 ///
 /// # Sources
 /// Lamport, *Proving the Correctness of Multiprocess Programs* (1977): each side has a counter that
@@ -142,8 +142,8 @@ pub struct RingBuffer<T, S: Slots<T> + ?Sized = [Slot<T>]> {
 }
 
 // SAFETY: each slot belongs to one side at a time, and each side belongs to the thread that holds
-// the `owner` lock of the side. All other fields are atomic. Items move between threads, which
-// `T: Send` permits.
+// the `owner` lock of the side. All other fields are atomic. Items move between threads, which is
+// sound because of `T: Send`.
 unsafe impl<T: Send, S: Slots<T> + ?Sized> Sync for RingBuffer<T, S> {}
 // SAFETY: the ring owns its slots and their items.
 unsafe impl<T: Send, S: Slots<T> + Send> Send for RingBuffer<T, S> {}
@@ -165,7 +165,8 @@ impl<T, S: Slots<T>> RingBuffer<T, S> {
 
 impl<T: Pod, const N: usize> RingBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// Creates an empty ring with these slots, for a `static`. An empty array does not compile.
+        /// Creates an empty ring with these slots, for a `static`. An array without slots does not
+        /// compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0, "the capacity must be at least 1") };
             Self::with_slots(slots)
@@ -202,8 +203,8 @@ impl<T: Pod, const N: usize> ShmType for RingBuffer<T, [Slot<T>; N]> {
 
 type Memory<T> = HeaderAndSlots<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
-// layout of the unsized type, and items are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow the header at
+// the offset that the unsized type requires, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     /// The capacity.
     type Config = usize;
@@ -214,13 +215,13 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
         // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The slots need
-        // no initialization: the positions say that they are empty.
+        // no initialization: the two positions of a new ring mark every slot as empty.
         unsafe { Memory::<T>::write_header(at, RingBuffer::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees a valid, aligned object. The cast keeps the number of
-        // slots.
+        // SAFETY: the caller guarantees a valid, aligned object. The pointer cast preserves the
+        // number of slots.
         unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }

@@ -15,8 +15,8 @@ impl<T: Pod> RecvCursor<'_, T> {
     #[inline(always)]
     pub(super) fn recv(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
         self.wait_for_slot(timeout)?;
-        // SAFETY: the slot is filled and belongs to this side. If a faulty peer wrote to the slot,
-        // its bytes are still a valid `T`, because `T` is valid for every bit pattern. If this
+        // SAFETY: the slot is filled and belongs to this side. Even if a faulty peer wrote to the
+        // slot, the bytes are a valid `T`, because every bit pattern is a valid `T`. If this
         // process dies before `advance`, a successor copies the item again, which is sound because
         // `T` is `Pod`.
         let item = unsafe { self.next_slot().take() };
@@ -29,8 +29,8 @@ impl<T: Pod> RecvCursor<'_, T> {
         let count = self.wait_for_slots(items.len(), timeout)?;
         let [first, second] = self.next_slots(count);
         let (from_first, from_second) = items[..count].split_at_mut(first.len());
-        // SAFETY: the slots are filled and belong to this side. The rest of the argument is the
-        // same as in `recv`.
+        // SAFETY: the slots are filled and belong to this side. Copying these items is sound for
+        // the same reasons as in `recv`.
         unsafe {
             copy_out(first, from_first);
             copy_out(second, from_second);
@@ -132,7 +132,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
         Ok(RingBorrow::new(self.endpoint_mut(), count))
     }
 
-    /// Borrows items in place if there are any.
+    /// Borrows items in place without blocking.
     ///
     /// # Errors
     /// `Empty` if there is no item. For other errors, see [`borrow`](Self::borrow).

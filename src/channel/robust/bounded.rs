@@ -42,7 +42,7 @@ impl<T> TurnSlot<T> {
 /// 1024 bytes fill their slots concurrently, without holding the internal lock, and items can be
 /// written and read in place: see [`Loan`](super::Loan) and [`Borrowed`](super::Borrowed). For
 /// small items [`RobustMonitorBuffer`](super::RobustMonitorBuffer) takes less time. Only one
-/// receiver at a time copies an item out.
+/// receiver at a time can copy an item out of the buffer.
 ///
 /// `S` holds the slots: `[TurnSlot<T>; N]` inside the buffer (for a `static`), or `[TurnSlot<T>]`
 /// behind the header (for a region, with a capacity chosen at run time). `MAX_ENDPOINTS` limits the
@@ -114,7 +114,7 @@ where
 
 // SAFETY: only the holder of a turn accesses its slot. A slot without a holder is accessed only
 // under the lock of the pair. That lock also protects the endpoints. Items move from the sender to
-// the receiver, which is sound because they are `Send`.
+// the receiver, which is sound because the items are `Send`.
 unsafe impl<T, S, const MAX_ENDPOINTS: usize> Sync for RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     T: Send,
@@ -148,9 +148,9 @@ impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
 {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`.
+        /// Creates an empty buffer from an array of slots, for use in a `static`.
         ///
-        /// An empty array does not compile.
+        /// An array without slots does not compile.
         pub fn from_slots(slots: [TurnSlot<T>; N]) -> Self {
             const { assert!(N > 0, "a capacity of at least 1") };
             Self::with_slots(slots)
@@ -168,8 +168,8 @@ impl<T, const N: usize, const MAX_ENDPOINTS: usize>
 type Memory<T, const MAX_ENDPOINTS: usize> =
     HeaderAndSlots<RobustBoundedBuffer<T, [TurnSlot<T>; 0], MAX_ENDPOINTS>, TurnSlot<T>>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
-// layout of the unsized type, and items are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
+// the offset that the unsized type requires, and items are valid for every bit pattern.
 unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
     for RobustBoundedBuffer<T, [TurnSlot<T>], MAX_ENDPOINTS>
 {
@@ -194,8 +194,8 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
-        // slots.
+        // SAFETY: the caller guarantees an aligned, valid object. The pointer cast preserves the
+        // number of slots.
         unsafe { &*(Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
 }
@@ -214,7 +214,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType
 impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {
     /// Reads the state of a buffer of this size with items of any type.
     ///
-    /// If `max_endpoints` is `None`, the slots cannot be located, and the fill is unknown.
+    /// If `max_endpoints` is `None`, the offset of the slots is unknown, so the number of items is
+    /// unknown too.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         (size, align): (u64, u64),
@@ -263,7 +264,7 @@ where
             .unregistered(direction, self.turns.mutex(), self.waiters(direction))
     }
 
-    /// The condition variable on which the other side waits for this side.
+    /// The condition variable on which the other side's handles wait.
     fn waiters(&self, direction: Direction) -> &Condvar {
         self.turns.condvar(match direction {
             Direction::Sending => PairSide::Readers,
@@ -331,12 +332,12 @@ where
         item: &T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
-        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+        // SAFETY: the pair calls this under its lock, which is the channel's lock.
         let has_closed =
             |_: &LockedPair<'_, S>| unsafe { self.endpoints.has_closed(Direction::Receiving) };
         if size_of::<T>() <= MAX_LOCKED_COPY {
             // SAFETY: the pair calls this under its lock with a free slot of the writers. The slot
-            // is empty, because its last item was copied out and is plain data.
+            // is empty, because the slot's last item is plain data and was copied out.
             let put = |slot: &Slot<T>| unsafe { slot.put_from(item) };
             let sent = self
                 .turns
@@ -351,7 +352,7 @@ where
         let turn = acquired.map_err(OperationError::from)?;
         let turn = turn.ok_or(OperationError::Disconnected)?;
         // SAFETY: `turn` gives exclusive access to a slot of the writers. The slot is empty,
-        // because its last item was copied out and is plain data.
+        // because the slot's last item is plain data and was copied out.
         unsafe { turn.slot().payload().put_from(item) };
         turn.finish()
             .map_err(|error| OperationError::from(error).into())
@@ -389,7 +390,7 @@ impl<T, S, const MAX_ENDPOINTS: usize> RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    /// Receives by calling `copy` with a full slot of the readers, under the lock.
+    /// Receives an item: calls `copy` with a full slot while holding the lock.
     ///
     /// An item is plain data, so another receiver may copy it again if this process dies before it
     /// frees the slot. A faulty peer may have written any bytes into the slot, and all bytes are
@@ -400,7 +401,7 @@ where
         copy: impl FnOnce(&Slot<T>) -> R,
     ) -> Result<R, RecvTimeoutError> {
         let has_ended = |turns: &LockedPair<'_, S>| {
-            // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+            // SAFETY: the pair calls this under its lock, which is the channel's lock.
             turns.is_empty() && unsafe { self.endpoints.has_closed(Direction::Sending) }
         };
         let received = self

@@ -15,8 +15,8 @@ use crate::sync::{
 };
 use core::mem::offset_of;
 
-/// The handles of both sides. They change only under the lock of the channel, or when a thread
-/// dies.
+/// The handles of both sides. The registered handles change only under the channel's lock, or when
+/// a thread dies.
 #[repr(C)]
 pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
     senders: Handles<MAX_ENDPOINTS>,
@@ -26,7 +26,7 @@ pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
 /// The handles of one side.
 #[repr(C)]
 struct Handles<const MAX_ENDPOINTS: usize> {
-    /// This is 0 until the side has its first handle.
+    /// This number is 0 until the side has its first handle.
     opened: UnsafeCell<u64>,
     /// One lock for each slot. The owner of a handle holds the lock of its slot.
     slots: [RawRobustMutex; MAX_ENDPOINTS],
@@ -43,7 +43,7 @@ impl<const MAX_ENDPOINTS: usize> Handles<MAX_ENDPOINTS> {
     /// Whether the last handle was dropped or the owner of that handle died.
     ///
     /// # Safety
-    /// The caller holds the lock of the channel.
+    /// The caller holds the channel's lock.
     unsafe fn has_closed(&self) -> bool {
         // SAFETY: the caller holds the lock, which excludes every write to `opened`.
         let opened = self.opened.with(|opened| unsafe { *opened }) != 0;
@@ -53,9 +53,9 @@ impl<const MAX_ENDPOINTS: usize> Handles<MAX_ENDPOINTS> {
     /// Acquires a free slot for a handle.
     ///
     /// # Safety
-    /// The caller holds the lock of the channel.
+    /// The caller holds the channel's lock.
     unsafe fn attach(&self, direction: Direction) -> Result<&RawRobustMutex, AttachError> {
-        // SAFETY: the caller holds the lock of the channel.
+        // SAFETY: the caller holds the channel's lock.
         if unsafe { self.has_closed() } {
             return Err(AttachError::Closed(direction));
         }
@@ -97,7 +97,7 @@ impl Handles<1> {
 }
 
 impl Endpoints<1> {
-    /// The size in bytes with this number of slots on each side.
+    /// The size of this type in bytes if each side has this number of slots.
     pub(in crate::channel) fn bytes(max_endpoints: u64) -> Option<u64> {
         let one = size_of::<Handles<1>>() as u64;
         let more =
@@ -159,13 +159,13 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
     /// Whether the last handle of this side was dropped or the owner of that handle died.
     ///
     /// # Safety
-    /// The caller holds the lock of the channel.
+    /// The caller holds the channel's lock.
     pub(in crate::channel) unsafe fn has_closed(&self, direction: Direction) -> bool {
-        // SAFETY: the caller holds the lock of the channel.
+        // SAFETY: the caller holds the channel's lock.
         unsafe { self.handles(direction).has_closed() }
     }
 
-    /// Registers a handle under `lock`, the lock of the channel. The other side waits on `waiters`.
+    /// Registers a handle under `lock`, the channel's lock. The other side waits on `waiters`.
     pub(in crate::channel) fn attach<'a>(
         &'a self,
         direction: Direction,
@@ -176,11 +176,11 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
         let guard = lock.lock().or_else(RobustLockError::mark_consistent);
         let guard = guard.map_err(|error| match OperationError::from(error) {
             OperationError::Failed(cause) => AttachError::Failed(cause),
-            // This arm is never reached: an infinite timeout never expires, and a lock is never
-            // disconnected.
+            // This match arm is never reached, because an infinite timeout never expires and a lock
+            // is never disconnected.
             _ => AttachError::Failed(ChannelError::Corrupted),
         })?;
-        // SAFETY: `guard` holds the lock of the channel.
+        // SAFETY: `guard` holds the channel's lock.
         let slot = unsafe { handles.attach(direction) }?;
         drop(guard);
         Ok(RobustEndpoint {
@@ -219,8 +219,8 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
     }
 }
 
-/// The registration of a handle. It cannot move to another thread, and it ends when its thread
-/// ends.
+/// The registration of a handle. The registration cannot move to another thread, and ends when its
+/// thread ends.
 ///
 /// ```compile_fail,E0277
 /// use interlatch::channel::Slot;
@@ -234,10 +234,10 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
 #[derive(Debug)]
 pub struct RobustEndpoint<'a> {
     slot: &'a RawRobustMutex,
-    /// All slots of the same side.
+    /// All handle slots of this endpoint's side.
     side: &'a [RawRobustMutex],
     lock: &'a RobustMutex<()>,
-    /// The condition variable on which the other side waits for this side.
+    /// The condition variable on which the other side's handles wait.
     waiters: &'a Condvar,
     token: OwnerToken,
     is_registered: bool,

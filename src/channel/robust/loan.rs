@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// A free slot of a [`RobustBoundedBuffer`] that the sender fills in place.
 ///
-/// The method [`Sender::loan`] returns it. [`send`](Self::send) turns the contents of the slot into
-/// an item without a copy. Dropping the loan returns the slot without sending. The loan
+/// The method [`Sender::loan`] returns a loan. [`send`](Self::send) turns the contents of the slot
+/// into an item without a copy. Dropping the loan returns the slot without sending. The loan
 /// dereferences to the contents of the slot: zeros, an earlier item, or a partly written item of a
 /// dead sender, which [`is_owner_died`](Self::is_owner_died) reports.
 ///
@@ -66,8 +66,8 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Loan<'_, T, S> {
         let sent = self.turn.finish();
         sent.map_err(|error| match OperationError::from(error) {
             OperationError::Failed(cause) => cause,
-            // This arm is never reached: an infinite timeout never expires, and a lock is never
-            // disconnected.
+            // This match arm is never reached, because an infinite timeout never expires and a lock
+            // is never disconnected.
             _ => ChannelError::Corrupted,
         })
     }
@@ -110,7 +110,8 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> DerefMut for Loan<'_, T, 
 ///
 /// # Process death
 /// If the process dies, the item is available to the next receiver. The dead process may have read
-/// the item but has not received it. The same is true if a panic drops the value.
+/// the item but has not received it. The item also stays available if a panic drops the borrowed
+/// value.
 ///
 /// # How it works
 /// A borrowed item works like a [`Loan`], but with a reader's turn.
@@ -131,7 +132,8 @@ pub struct Borrowed<'a, T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> {
 impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Borrowed<'_, T, S> {
     /// Leaves the item to the next receiver.
     pub fn leave(mut self) {
-        // A turn that is dropped returns its slot to the same side.
+        // Dropping the turn returns the slot to the receivers, so another receiver can read the
+        // item.
         self.turn = None;
     }
 }
@@ -153,7 +155,8 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Drop for Borrowed<'_, T, 
         }
         // A turn that cannot finish returns its item to the receivers.
         let _ = turn.finish();
-        // After the last item of an ended stream, all waiting receivers must see the end.
+        // If this was the last item of an ended stream, all waiting receivers must learn that the
+        // stream has ended.
         self.receivers.notify_all();
     }
 }
@@ -167,7 +170,7 @@ where
     /// # Errors
     /// `Timeout` if no slot became free. For other errors, see [`Sender::loan`].
     pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
-        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+        // SAFETY: the pair calls this under its lock, which is the channel's lock.
         let has_closed =
             |_: &LockedPair<'_, S>| unsafe { self.endpoints().has_closed(Direction::Receiving) };
         let turn = self
@@ -187,7 +190,7 @@ where
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
         let turns = self.turns();
         let has_ended = |turns: &LockedPair<'_, S>| {
-            // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+            // SAFETY: the pair calls this under its lock, which is the channel's lock.
             turns.is_empty() && unsafe { self.endpoints().has_closed(Direction::Sending) }
         };
         let turn = turns.acquire_unless(PairSide::Readers, timeout, has_ended);

@@ -29,7 +29,7 @@ use core::mem::offset_of;
 /// of senders at a time, and also the number of receivers.
 ///
 /// Items are plain data ([`Pod`]). A partly written item of a dead process is never read as an
-/// item. The answers `Full` and `Empty` are exact.
+/// item. The results `Full` and `Empty` are exact: the buffer was full or empty at that moment.
 ///
 /// # Errors
 /// | error | cause |
@@ -43,11 +43,11 @@ use core::mem::offset_of;
 /// `len` is 0 on a thread that cannot take the internal lock.
 ///
 /// # Fairness
-/// The fairness is that of the condition variables.
+/// The buffer is as fair as its condition variables.
 ///
 /// # Ordering
-/// Everything before `send` happens before the return of the `recv` that receives the item, and
-/// everything before that `recv` happens before the return of a `send` that reuses its slot.
+/// Everything before a `send` happens before the `recv` of the sent item returns. Everything before
+/// that `recv` happens before a later `send` that reuses the slot returns.
 ///
 /// # Process death
 /// A sender that is killed in `send` has either sent its item or not. A receiver that is killed in
@@ -133,7 +133,7 @@ where
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
 // SAFETY: only the holder of the lock accesses the numbers, the endpoints and the slots. Items move
-// from the sender to the receiver, which is sound because they are `Send`.
+// from the sender to the receiver, which is sound because the items are `Send`.
 unsafe impl<T: Send, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Sync
     for RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
 {
@@ -165,9 +165,9 @@ impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
 {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`.
+        /// Creates an empty buffer from an array of slots, for use in a `static`.
         ///
-        /// An empty array does not compile.
+        /// An array without slots does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0, "a capacity of at least 1") };
             Self::with_slots(slots)
@@ -197,8 +197,8 @@ impl<T, const N: usize, const MAX_ENDPOINTS: usize>
 type Memory<T, const MAX_ENDPOINTS: usize> =
     HeaderAndSlots<RobustMonitorBuffer<T, [Slot<T>; 0], MAX_ENDPOINTS>, Slot<T>>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
-// layout of the unsized type, and items are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
+// the offset that the unsized type requires, and items are valid for every bit pattern.
 unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
     for RobustMonitorBuffer<T, [Slot<T>], MAX_ENDPOINTS>
 {
@@ -211,14 +211,14 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
         let header = RobustMonitorBuffer::<T, [Slot<T>; 0], MAX_ENDPOINTS>::with_slots([]);
-        // SAFETY: the caller guarantees what `write_header` asks for. The slots count as empty, no
-        // matter which bytes they contain.
+        // SAFETY: the caller fulfills the safety conditions of `write_header`. The header records
+        // all slots as empty, so the slots may contain any bytes.
         unsafe { Memory::<T, MAX_ENDPOINTS>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
-        // slots.
+        // SAFETY: the caller guarantees an aligned, valid object. The pointer cast preserves the
+        // number of slots.
         unsafe { &*(Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
 }
@@ -259,7 +259,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
         &slots[(number % slots.len() as u64) as usize]
     }
 
-    /// Receives by calling `copy` with a full slot, under the lock.
+    /// Receives an item: calls `copy` with a full slot while holding the lock.
     ///
     /// An item is plain data, so another receiver may copy it again if this process dies before it
     /// increments the number of received items. A faulty peer may have written any bytes into the
@@ -279,7 +279,8 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
         Ok(item)
     }
 
-    /// Waits until this side can proceed, and returns the lock.
+    /// Waits until the buffer has an item or a free slot for this side, and returns the guard of
+    /// the lock.
     fn wait_until_ready(
         &self,
         direction: Direction,
@@ -303,7 +304,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
             // A receiver drains the buffer after the last sender is gone. A sender returns
             // immediately.
             if must_wait || direction == Direction::Sending {
-                // SAFETY: `guard` holds the lock of the channel.
+                // SAFETY: `guard` holds the channel's lock.
                 if unsafe { self.endpoints.has_closed(other) } {
                     return Err(OperationError::Disconnected);
                 }
@@ -347,7 +348,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
             .unregistered(direction, &self.lock, self.waiters(direction))
     }
 
-    /// The condition variable on which the other side waits for this side.
+    /// The condition variable on which the other side's handles wait.
     fn waiters(&self, direction: Direction) -> &Condvar {
         match direction {
             Direction::Sending => &self.not_empty,
@@ -412,7 +413,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Buffer
         let guard = self.wait_until_ready(Direction::Sending, timeout)?;
         let (sent, _) = self.numbers(&guard);
         // SAFETY: `guard` holds the lock, which excludes every other access. The slot is free,
-        // because its last item was copied out and is plain data.
+        // because the slot's last item is plain data and was copied out.
         unsafe {
             self.slot(sent).put_from(item);
             commit(&self.sent, sent.wrapping_add(1));

@@ -21,9 +21,9 @@ use core::ops::Deref;
 
 /// A channel of capacity 0, in which a send returns when a receiver has taken the item.
 ///
-/// Use a rendezvous where a sender needs to know that its item was received. It survives the death
-/// of its users, and it has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a
-/// time. `len` and `capacity` are 0.
+/// Use a rendezvous where a sender needs to know that its item was received. A rendezvous survives
+/// the death of its users and has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at
+/// a time. `len` and `capacity` are 0.
 ///
 /// | operation | effect |
 /// | --- | --- |
@@ -41,7 +41,7 @@ use core::ops::Deref;
 /// There is no fairness guarantee. Any of the waiting senders or receivers may be next.
 ///
 /// # Panics
-/// None.
+/// No operation panics.
 ///
 /// # Process death
 /// | process | effect of its death |
@@ -76,11 +76,11 @@ use core::ops::Deref;
 /// | | | requested to completed | a sender that does not wait |
 ///
 /// The owner of a slot holds a robust lock of the slot, so a slot in any state is free once its
-/// owner has died. An offer counts only while that lock is held. Each transition is one store of
-/// one word, under one internal lock, and the item is in the slot before the store. A sender whose
-/// timeout expires checks under the lock whether its offer is completed, and otherwise withdraws
-/// the offer before it unlocks. So an item is either taken exactly once or returned. Offers are
-/// numbered, so a receiver that acknowledges an offer never completes a later one.
+/// owner has died. An offer is valid only while its owner holds that lock. Each transition is one
+/// store of one word, under one internal lock, and the item is in the slot before the store. A
+/// sender whose timeout expires checks under the lock whether its offer is completed, and otherwise
+/// withdraws the offer before it unlocks. So an item is either taken exactly once or returned.
+/// Offers are numbered, so a receiver that acknowledges an offer never completes a later one.
 ///
 /// # Sources
 /// Hoare, *Communicating sequential processes* (1978). The idea of a slot with an owner is the same
@@ -114,13 +114,14 @@ use core::ops::Deref;
 #[repr(C)]
 pub struct Rendezvous<T, const MAX_ENDPOINTS: usize = 8> {
     lock: RobustMutex<()>,
-    /// Senders wait here for the offer slot, or for a receiver.
+    /// The condition variable on which senders wait for the offer slot or for a receiver.
     senders: Condvar,
-    /// Receivers wait here for an item.
+    /// The condition variable on which receivers wait for an item.
     receivers: Condvar,
     offer: OwnedSlot<T>,
     request: OwnedSlot<T>,
-    /// Held by the receiver that has accepted the offer.
+    /// The robust lock that a receiver holds while it has accepted the offer but not acknowledged
+    /// it.
     accepted: RawRobustMutex,
     ends: Endpoints<MAX_ENDPOINTS>,
 }
@@ -147,7 +148,7 @@ const REQUESTED: u64 = 2;
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
 // SAFETY: every access to the cells and slots is made by a holder of `lock`. The other fields are
-// `Sync`. Items move between threads, which `T: Send` permits.
+// `Sync`. Items move between threads, which is sound because of `T: Send`.
 unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for Rendezvous<T, MAX_ENDPOINTS> {}
 
 // SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, and all
@@ -189,12 +190,13 @@ impl<T> OwnedSlot<T> {
         unsafe { commit(&self.state, state) };
     }
 
-    /// Whether a living owner waits here and the other side has not completed the exchange.
+    /// Whether a living owner waits in this slot and the other side has not completed the exchange.
     fn is_waiting(&self, lock: &Guard<'_>) -> bool {
         self.state(lock) >= REQUESTED && self.owner.is_locked()
     }
 
-    /// Makes the calling thread the owner. Returns `false` if the slot already has an owner.
+    /// Makes the calling thread the owner of this slot. Returns `false` if the slot already has an
+    /// owner.
     fn claim(&self, lock: &Guard<'_>) -> Result<bool, OperationError> {
         if self.owner.is_locked() {
             return Ok(false);
@@ -260,7 +262,7 @@ impl<T, const MAX_ENDPOINTS: usize> Default for Rendezvous<T, MAX_ENDPOINTS> {
     }
 }
 
-/// How an item reaches a waiting receiver.
+/// The slot through which an item reached a receiver.
 enum Arrival<T> {
     /// A sender waits, and its item is in the offer slot.
     Offered,
@@ -293,7 +295,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     }
 
     fn has_closed(&self, direction: Direction, _guard: &Guard<'_>) -> bool {
-        // SAFETY: the guard holds the lock of the channel.
+        // SAFETY: the guard holds the channel's lock.
         unsafe { self.ends.has_closed(direction) }
     }
 
@@ -370,7 +372,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
                 }
             };
         };
-        // SAFETY: as above; the slot is not used after this.
+        // SAFETY: this thread still owns the slot and does not use the slot after this call.
         unsafe { self.offer.release() };
         drop(guard);
         self.senders.notify_one();
@@ -441,7 +443,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
             };
         };
         if has_request {
-            // SAFETY: as above; the slot is not used after this.
+            // SAFETY: this thread still owns the slot and does not use the slot after this call.
             unsafe { self.request.release() };
             // This thread may have consumed the notification for an offer that it does not take,
             // and another receiver can now claim the request slot. All receivers are woken, because
@@ -454,12 +456,12 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     /// Copies the offered item.
     fn read_offer(&self, _lock: &Guard<'_>) -> T {
         // SAFETY: the caller holds the lock, and the offer's owner has put an item into the slot.
-        // If a faulty peer wrote to the slot, its bytes are still a valid `T`, because `T` is valid
-        // for every bit pattern. `T` is `Pod`, so copies do no harm.
+        // Even if a faulty peer wrote to the slot, the bytes are a valid `T`, because every bit
+        // pattern is a valid `T`. `T` is `Pod`, so copies do no harm.
         unsafe { self.offer.slot.take() }
     }
 
-    /// Accepts an offered item without a handle, for models and tests.
+    /// Accepts an offered item without a handle, for use in models and tests.
     #[doc(hidden)]
     pub fn accept_unregistered(
         &self,
@@ -635,7 +637,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS>
         Ok(item)
     }
 
-    /// Returns 0, because an item is never between the two sides.
+    /// Returns 0, because a rendezvous never stores an item for a later receiver.
     fn len(&self) -> usize {
         0
     }
@@ -648,8 +650,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS>
 /// An item that a receiver has accepted and not yet acknowledged. Its sender waits.
 ///
 /// Only one delivery exists at a time. Dropping the delivery leaves the item to another receiver. A
-/// delivery cannot move to another thread. Until it ends, `recv` and `accept` block, even on the
-/// same thread. On that thread, a call without a timeout never returns.
+/// delivery cannot move to another thread. While a delivery exists, `recv` and `accept` block. If
+/// the thread that has the delivery calls one of them without a timeout, the call never returns.
 ///
 /// # Process death
 /// If the receiver dies, the item remains offered, as if the delivery was dropped. If the sender
@@ -666,13 +668,13 @@ pub struct Delivery<'a, T: Pod, const MAX_ENDPOINTS: usize = 8> {
     token: OwnerToken,
 }
 
-/// Why an accepted item was not received.
+/// The error of acknowledging an accepted item that could not be received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcknowledgeError {
     /// The sender no longer waits: its timeout expired and it has its item back, or it died.
     Withdrawn,
-    /// The operation failed for another reason.
+    /// The operation failed for the reason that the contained [`ChannelError`] gives.
     Failed(ChannelError),
 }
 
@@ -711,8 +713,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Delivery<'_, T, MAX_ENDPOINTS> {
             .lock_internal(Timeout::Infinite)
             .map_err(|error| match error {
                 OperationError::Failed(cause) => AcknowledgeError::Failed(cause),
-                // This arm is never reached: an infinite timeout never expires, and a lock is never
-                // disconnected.
+                // This match arm is never reached, because an infinite timeout never expires and a
+                // lock is never disconnected.
                 _ => AcknowledgeError::Failed(ChannelError::Corrupted),
             })?;
         let offer = &rendezvous.offer;
@@ -758,7 +760,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Drop for Delivery<'_, T, MAX_ENDPOINTS>
 
 /// The operations that only a [`Rendezvous`] has.
 impl<'a, T: Pod, const MAX_ENDPOINTS: usize> Receiver<'a, Rendezvous<T, MAX_ENDPOINTS>> {
-    /// Accepts an offered item, waiting for one.
+    /// Accepts an offered item, blocking until a sender offers one.
     ///
     /// The sender waits until the item is [acknowledged](Delivery::acknowledge).
     ///

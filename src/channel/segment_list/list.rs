@@ -18,7 +18,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// How far a growing queue grows.
+/// The limits up to which a growing queue can grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrowthLimit {
     /// The number of items of one segment.
@@ -85,7 +85,7 @@ pub struct SegmentList<T, const MAX_ENDPOINTS: usize = 8> {
 }
 
 // SAFETY: every access to the numbers is made by a holder of `lock`, and `limit` is never written
-// after construction. Items move between threads, which `T: Send` permits.
+// after construction. Items move between threads, which is sound because of `T: Send`.
 unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for SegmentList<T, MAX_ENDPOINTS> {}
 
 impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType for SegmentList<T, MAX_ENDPOINTS> {
@@ -177,14 +177,14 @@ fn storage_error(
 }
 
 impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
-    /// Reads the growth limit from shared memory. Each user of the list does so once.
+    /// Reads the growth limit from shared memory. Each user of the list reads this limit once.
     ///
     /// # Errors
     /// Fails if a faulty peer wrote an invalid limit.
     #[allow(dead_code, reason = "models have no regions")]
     pub fn limit(&self) -> Result<GrowthLimit, ConfigError> {
         // SAFETY: only a faulty peer writes the limit after construction. The read is volatile, so
-        // it yields a single value even then.
+        // it yields one value even while a faulty peer writes.
         let word = self.limit.with(|limit| unsafe { limit.read_volatile() });
         let limit = GrowthLimit::unpack(word);
         <Self as ShmObject>::layout(limit).map(|_| limit)
@@ -196,7 +196,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     }
 
     fn has_closed(&self, direction: Direction, _guard: &ListGuard<'_>) -> bool {
-        // SAFETY: the guard holds the lock of the channel.
+        // SAFETY: the guard holds the channel's lock.
         unsafe { self.ends.has_closed(direction) }
     }
 
@@ -277,7 +277,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         Ok(())
     }
 
-    /// Receives the oldest item into `destination`, waiting for one until the timeout expires.
+    /// Receives the oldest item into `destination`, waiting for an item until the timeout expires.
     ///
     /// # Errors
     /// `Timeout` if there was no item in time. `Disconnected` if the list is empty and all senders
@@ -332,8 +332,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         lock: &ListGuard<'_>,
     ) -> Result<bool, ChannelError> {
         let limit = segments.limit();
-        // At most one segment is already drained, because a process died between the two steps
-        // below. A faulty peer may make all segments appear drained.
+        // At most one segment is already drained, because a process died after draining the segment
+        // and before removing it. A faulty peer may make all segments appear drained.
         for _ in 0..=limit.segments {
             let (first, last) = self.linked(limit, lock);
             self.remove_before(segments, first, lock);

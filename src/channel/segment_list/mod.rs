@@ -1,7 +1,8 @@
 //! A queue that grows: a list of segments, created on demand and removed when they are drained.
 //!
-//! The list does not know where its segments are: [`Segments`] creates, finds and removes them.
-//! [`UnboundedBuffer`](crate::UnboundedBuffer) stores each segment in a separate region.
+//! The list does not know where its segments are stored. An implementation of the trait
+//! [`Segments`] creates, finds and removes segments. [`UnboundedBuffer`](crate::UnboundedBuffer)
+//! stores each segment in a separate region.
 //!
 //! | file | contents |
 //! | --- | --- |

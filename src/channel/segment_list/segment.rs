@@ -15,10 +15,10 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// The guard of a list's lock.
+/// The guard that proves that the caller holds a list's lock.
 pub(super) type ListGuard<'a> = RobustMutexGuard<'a, ()>;
 
-/// A ring of items. It receives new items only while it is the last segment of its list.
+/// A ring of items. A segment receives new items only while it is the last segment of its list.
 ///
 /// The methods take the guard of the list's lock as a proof that the caller holds the lock.
 #[repr(C)]
@@ -32,7 +32,7 @@ pub struct Segment<T, S: Slots<T> + ?Sized> {
 }
 
 // SAFETY: every access to the counters and slots is made by a holder of the list's lock. Items move
-// between threads, which `T: Send` permits.
+// between threads, which is sound because of `T: Send`.
 unsafe impl<T: Send, S: Slots<T> + ?Sized> Sync for Segment<T, S> {}
 
 // SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, the counters
@@ -71,8 +71,8 @@ impl<T: Pod> ShmType for Segment<T, [Slot<T>]> {
 
 type Memory<T> = HeaderAndSlots<Segment<T, [Slot<T>; 0]>, Slot<T>>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
-// layout of the unsized type, and items are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow the header at
+// the offset that the unsized type requires, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     /// The number of slots.
     type Config = usize;
@@ -82,14 +82,14 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     }
 
     unsafe fn init(at: *mut u8, _items: usize) {
-        // SAFETY: the caller guarantees what `write_header` asks for. The slots need no
-        // initialization: the counters say that they are empty.
+        // SAFETY: the caller fulfills the safety conditions of `write_header`. The slots need no
+        // initialization: the counters of a new segment mark every slot as empty.
         unsafe { Memory::<T>::write_header(at, Segment::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, items: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
-        // slots.
+        // SAFETY: the caller guarantees an aligned, valid object. The pointer cast preserves the
+        // number of slots.
         unsafe { &*(Memory::<T>::slots(at, items) as *const Self) }
     }
 }
@@ -97,7 +97,7 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
 /// Reads a number that only holders of the list's lock write.
 pub(super) fn read(number: &UnsafeCell<u64>, _lock: &ListGuard<'_>) -> u64 {
     // SAFETY: the caller holds the list's lock, which excludes every writer. The read is volatile,
-    // so a faulty peer cannot make it yield two values.
+    // so it yields one value even while a faulty peer writes.
     number.with(|number| unsafe { number.read_volatile() })
 }
 
@@ -150,9 +150,9 @@ impl<T: Pod, S: Slots<T> + ?Sized> Segment<T, S> {
         }
         let received = read(&self.received, lock);
         // SAFETY: the caller holds the list's lock, which excludes every other access. The slot
-        // holds an item. If a faulty peer wrote to the slot, its bytes are still a valid `T`,
-        // because `T` is valid for every bit pattern. If this process dies before the commit, the
-        // next process repeats the copy, which does no harm.
+        // holds an item. Even if a faulty peer wrote to the slot, the bytes are a valid `T`,
+        // because every bit pattern is a valid `T`. If this process dies before it updates the
+        // counter, the next process copies the same item again, which is harmless.
         unsafe {
             self.slot(received).take_into(destination);
             commit(&self.received, received.wrapping_add(1));

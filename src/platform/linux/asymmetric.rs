@@ -1,15 +1,17 @@
-//! Asymmetric barriers, which order a store before a load of another word at the cost of one side.
+//! Barriers that order a store before a load of another word, and of which one is much cheaper.
 //!
-//! Two processes that each store to one word and then load the other's may both read the old value,
-//! unless each has a full barrier between its two steps. If one side runs often and the other
-//! seldom, they can share the cost unequally. The rare side asks the kernel for a barrier in every
-//! running thread of every registered process ([`load_after_heavy_barrier`]). The frequent side
-//! then only has to keep the compiler from reordering its two steps ([`load_after_light_barrier`]).
-//! Two light loads are not ordered with respect to each other.
+//! Two processes each store to their own word and then load the word of the other process. Both may
+//! read the old value, unless each process has a full barrier between its store and its load. If
+//! one process does this often and the other seldom, the frequent process can use a cheap barrier
+//! and the rare process an expensive one. The rare process asks the kernel for a barrier in every
+//! running thread of every registered process ([`load_after_heavy_barrier`]). The frequent process
+//! then only has to keep the compiler from reordering its store and its load
+//! ([`load_after_light_barrier`]). If both processes use the light barrier, both may still read the
+//! old value.
 //!
 //! **Source.** `membarrier(2)` with `MEMBARRIER_CMD_GLOBAL_EXPEDITED` (since Linux 4.16), the
-//! command that reaches other processes. A thread that is not running executed a barrier when the
-//! kernel switched away from it.
+//! command that reaches other processes. A thread that is not running needs no new barrier, because
+//! it executed one when the kernel stopped running it.
 
 use super::{AtomicU32, AtomicU64};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -26,26 +28,29 @@ pub fn register() -> bool {
     membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
 }
 
-/// Loads the word after this process's earlier stores, with respect to
-/// [`load_after_heavy_barrier`].
+/// Loads the word behind a cheap barrier, which pairs with [`load_after_heavy_barrier`]. The
+/// barrier orders this process's earlier stores before the load.
 ///
 /// The process must have [registered](register) before.
 #[inline]
 pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
-    // This compiler fence pairs with the barrier that the kernel executes in this thread: see the
-    // module.
+    // This compiler fence pairs with the barrier that the kernel executes in this thread. The
+    // documentation of the module explains the pairing.
     compiler_fence(SeqCst);
-    // Relaxed: the barrier orders the load, and a caller that needs an Acquire adds one.
+    // Relaxed: the barrier orders the load after the earlier stores. A caller that needs Acquire
+    // adds a fence.
     word.load(Relaxed)
 }
 
-/// Loads the word after this process's earlier stores, with respect to
-/// [`load_after_light_barrier`].
+/// Loads the word behind an expensive barrier, which pairs with [`load_after_light_barrier`]. The
+/// barrier orders this process's earlier stores before the load.
 pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
     if membarrier(MembarrierCommand::GlobalExpedited).is_err() {
-        // A seccomp filter that was installed after the registration can forbid the call.
+        // `membarrier` fails if a seccomp filter that was installed after the registration forbids
+        // it.
         fence(SeqCst);
     }
-    // Relaxed: the barrier orders the load, and a caller that needs an Acquire adds one.
+    // Relaxed: the barrier orders the load after the earlier stores. A caller that needs Acquire
+    // adds a fence.
     word.load(Relaxed)
 }

@@ -1,9 +1,9 @@
-//! Plain shared memory, with the access methods of loom's cell.
+//! Ordinary shared memory, with the same access methods as loom's cell.
 
 /// Memory that several processes may change.
 ///
-/// Every access runs a closure on a raw pointer, so that the model can check that no two accesses
-/// race.
+/// Each access passes a raw pointer to a closure. So the model's version of this type can check
+/// that no two accesses race.
 #[repr(transparent)]
 #[derive(Debug, Default)]
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
@@ -18,14 +18,15 @@ impl<T> UnsafeCell<T> {
 }
 
 impl<T: ?Sized> UnsafeCell<T> {
-    /// Calls `read` with a pointer to the value. The caller excludes writes while the closure runs.
+    /// Calls `read` with a pointer to the value. The caller ensures that no thread writes the value
+    /// while the closure runs.
     #[inline]
     pub fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
         read(self.0.get())
     }
 
-    /// Calls `write` with a pointer to the value. The caller excludes all other accesses while the
-    /// closure runs.
+    /// Calls `write` with a pointer to the value. The caller ensures that no other thread accesses
+    /// the value while the closure runs.
     #[inline]
     pub fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
         write(self.0.get())

@@ -2,14 +2,15 @@
 //!
 //! The calls do not use `FUTEX_PRIVATE_FLAG`. The kernel finds a private futex by its virtual
 //! address, so a private wake reaches no other process. For objects that never leave their process,
-//! the flag would save about 35 of the 135 ns of a wake-up without waiters, and a twelfth of a
-//! round trip on one core (100,000 round trips, alternating, Linux 6). This crate does not offer
-//! the flag, because an object does not know whether it is in shared memory. Every type would need
-//! a parameter for the flag, and with a wrong parameter a waiter would never wake.
+//! the flag would save about 35 of the 135 ns that a wake-up without waiters takes, and a twelfth
+//! of the time of a round trip on one core (100,000 round trips, alternating, Linux 6). This crate
+//! does not offer the flag, because an object does not know whether it is in shared memory. Every
+//! type would need a parameter for the flag, and with a wrong parameter a waiter would never wake.
 //!
-//! A sleeper rechecks its word at an interval even without a wake-up. While all processes live,
-//! this is never necessary. But a process that dies may have been about to wake a waiter, or may
-//! have consumed a wake-up that another waiter needed, and no other process can know this.
+//! A sleeper rechecks its word at an interval even without a wake-up. The recheck is never
+//! necessary while all processes live. A process that dies may have been about to wake a waiter, or
+//! may have consumed a wake-up that another waiter needed. No other process can know that, so only
+//! a recheck finds the change.
 
 use super::{AtomicU32, AtomicU64, Deadline};
 use crate::platform::Wake;
@@ -36,8 +37,8 @@ pub fn recheck_interval() -> Duration {
 
 /// Sets the [`recheck_interval`] of all primitives in this process, for all later sleeps.
 ///
-/// The minimum is one millisecond; shorter intervals are raised to it. `Duration::MAX` practically
-/// disables rechecks.
+/// The minimum is one millisecond. A shorter interval is replaced by one millisecond.
+/// `Duration::MAX` practically disables rechecks.
 ///
 /// # Example
 /// ```
@@ -61,10 +62,10 @@ pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
 
 /// Sleeps until another process wakes the word, if the word still holds `expected`.
 ///
-/// With respect to [`wake`], comparing the word and falling asleep are one step. The sleep lasts at
-/// most one [`recheck_interval`]. After that time, the function returns [`Wake::Interrupted`]. A
-/// return says nothing about the word's value and orders no memory, so the caller reads the word
-/// again.
+/// The kernel compares the word and puts the thread to sleep in one step, so no [`wake`] can come
+/// between the two. The sleep lasts at most one [`recheck_interval`]. After that time, the function
+/// returns [`Wake::Interrupted`]. A return says nothing about the word's value and orders no
+/// memory, so the caller reads the word again.
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let recheck = Deadline::after(recheck_interval());
     let until = deadline.map_or(recheck, |deadline| deadline.min(recheck));
@@ -82,13 +83,13 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     }
 }
 
-/// Wakes at most `count` waiters of the word, which the kernel chooses, and returns how many it
-/// woke.
+/// Wakes at most `count` waiters of the word and returns how many it woke. The kernel chooses the
+/// waiters.
 ///
 /// The call uses only the address of the word, not the value. If another process has already reused
 /// the memory, the wake is at worst spurious.
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
-    // The kernel takes a signed count.
+    // The kernel's parameter for the count is a signed number.
     let count = count.min(i32::MAX as u32);
     futex::wake(word, Flags::empty(), count).map_or(0, |woken| woken as u32)
 }

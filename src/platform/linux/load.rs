@@ -5,8 +5,9 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// Loads a hint of the word's value, for the first try of a compare-exchange.
 ///
-/// The only permitted effect of a wrong hint is that this first try fails. So the model, in which a
-/// plain load would hide executions, returns `otherwise`.
+/// The caller must use the hint so that a wrong hint only makes the first try fail. On Linux,
+/// `otherwise` is ignored. The model returns `otherwise`, because a plain load would make loom miss
+/// executions.
 #[inline]
 pub fn load_hint(word: &AtomicU32, _otherwise: u32) -> u32 {
     word.load(Relaxed)
@@ -14,7 +15,8 @@ pub fn load_hint(word: &AtomicU32, _otherwise: u32) -> u32 {
 
 /// Loads the newest value of the word that this process can see.
 ///
-/// The caller must tolerate that the function returns an older value for a while.
+/// The processor may delay other processes' writes, so the caller must tolerate an older value for
+/// a short time.
 #[inline]
 pub fn load_latest(word: &AtomicU32) -> u32 {
     word.load(Relaxed)

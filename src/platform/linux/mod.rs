@@ -28,7 +28,8 @@ pub use atomics::{AtomicU32, AtomicU64, AtomicUsize};
 
 /// Creates a word that a process loads and later writes. On Linux, it is an ordinary word.
 ///
-/// loom would miss executions of such a word, so the model treats it specially.
+/// loom would miss executions that involve such a word, so the model's version of this function
+/// creates a special word.
 pub const fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32::new(value)
 }
@@ -41,7 +42,7 @@ pub const fn new_tracked_u64(value: u64) -> AtomicU64 {
 /// Defines a constructor, which is a `const fn` here and an ordinary function in the model.
 ///
 /// loom's atomics cannot be created in a `const`, and a function cannot be generic over whether it
-/// is `const`. So this is a macro.
+/// is `const`. A macro can define both kinds.
 macro_rules! constructor {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility const fn $($rest)*

@@ -1,21 +1,23 @@
 //! The kernel's pipe: a byte stream with blocking and non-blocking calls.
 //!
 //! Whether a call blocks depends on a flag of the open file description. All processes that
-//! inherited the descriptor share this flag. So an end that another process created is reopened as
-//! non-blocking, and reopened a second time as blocking when a caller first blocks.
+//! inherited the descriptor share this flag. So this crate reopens an end that another process
+//! created, and makes the new descriptor non-blocking. When a caller first blocks, this crate
+//! reopens the end once more, with blocking calls.
 //!
 //! The kernel treats a reopened end as a named pipe and, since Linux 6.15, updates its access
-//! times, which makes a short call about a fifth slower. So a short call first tries the original
-//! descriptor.
+//! times, which makes a short call about a fifth slower. So a short call first tries the descriptor
+//! that was not reopened.
 //!
 //! A write to a pipe without readers raises SIGPIPE, and the disposition of that signal may change
 //! at any time. So every write passes `RWF_NOSIGNAL` (since Linux 6.18). An older kernel rejects
-//! the flag. On such a kernel, each write blocks the signal in its thread, which costs two more
+//! the flag. On such a kernel, each write first blocks SIGPIPE in its thread, which costs two more
 //! system calls.
 //!
-//! **Pages.** The kernel counts pages, not bytes. A write of less than a page goes into the last
-//! page if it fits there completely, and into a new page otherwise. A page is free again when all
-//! its bytes have been read. [`capacity_for`] and [`items_in`] implement this arithmetic.
+//! **Pages.** The kernel counts pages, not bytes. The kernel puts a write of less than a page into
+//! the last used page if the whole write fits there, and into a new page otherwise. A page is free
+//! again when all its bytes have been read. [`capacity_for`] and [`items_in`] implement this
+//! arithmetic.
 
 use super::{AtomicU32, Deadline, futex};
 use crate::platform::{PipeStop, Wake};
@@ -39,7 +41,7 @@ use std::os::fd::BorrowedFd;
 /// The size of the largest atomic write, which writes all its bytes contiguously or none.
 pub const PIPE_BUF: usize = 4096;
 
-/// The size of a page, in which the kernel counts the capacity.
+/// The size of a page. The kernel counts the capacity of a pipe in pages.
 const PAGE: usize = 4096;
 
 /// Returns the capacity in bytes that holds `count` items of `size` bytes in an empty pipe.
@@ -77,7 +79,7 @@ enum Access {
     Write,
 }
 
-/// The descriptors of one end: a non-blocking one, and a blocking one as soon as a caller needs it.
+/// The descriptors of one end. The blocking descriptor is opened when a caller first needs it.
 #[derive(Debug)]
 struct Descriptors {
     nonblocking: OwnedFd,
@@ -102,8 +104,8 @@ impl Descriptors {
         self.blocking.get_or_init(open).as_ref()
     }
 
-    /// Returns the blocking descriptor, which other programs expect. If the end cannot be reopened,
-    /// returns the non-blocking descriptor.
+    /// Returns the blocking descriptor, because other programs expect blocking calls. If the end
+    /// cannot be reopened, returns the non-blocking descriptor.
     fn descriptor(&self, access: Access) -> Descriptor<'_> {
         self.blocking(access).unwrap_or(&self.nonblocking).as_fd()
     }
@@ -165,7 +167,8 @@ pub fn wait_either(
 }
 
 impl Reader {
-    /// Reopens an end that another process created, as non-blocking and for this process alone.
+    /// Opens a non-blocking descriptor, which only this process uses, for an end that another
+    /// process created.
     ///
     /// Setting the non-blocking flag on the given descriptor would change the flag for every
     /// process that shares the descriptor. Reopening needs `/proc` and the permissions of the
@@ -238,7 +241,7 @@ impl Reader {
         self.0.available()
     }
 
-    /// Returns the capacity in bytes. The kernel counts it in pages.
+    /// Returns the capacity in bytes, which is a whole number of pages.
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
@@ -314,7 +317,7 @@ impl Writer {
 
     /// Whether an item of this size can be written in one call, or every reader is closed.
     ///
-    /// The answer holds if all writes to the pipe are single items of this size.
+    /// The answer is correct only if every write to the pipe writes one item of this size.
     pub fn has_room(&self, size: usize) -> bool {
         let used = self.0.available().div_ceil(size);
         used < items_in(self.capacity(), size) || has_hung_up(self.as_fd())
@@ -328,7 +331,7 @@ impl Writer {
         wait_until(deadline, || self.has_room(size), |end| self.wait(end))
     }
 
-    /// Returns the capacity in bytes. The kernel counts it in pages.
+    /// Returns the capacity in bytes, which is a whole number of pages.
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
@@ -396,14 +399,15 @@ fn has_hung_up(end: BorrowedFd<'_>) -> bool {
     matches!(poll(&mut polled, Some(&now)), Ok(1))
 }
 
-/// The first pause between two checks of a wait that `poll` cannot express.
+/// The first pause of a wait that repeatedly checks the pipe, because `poll` cannot wait for its
+/// condition.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 
 /// Waits until the condition holds.
 ///
-/// `poll` reports the first byte and the first free page, but no larger amount. So a wait for a
-/// larger amount pauses between its checks. Each pause is longer than the one before, up to the
-/// recheck interval.
+/// `poll` can wait only for the first byte or the first free page. A wait for more bytes or more
+/// free space therefore checks the pipe repeatedly, and pauses between the checks. Each pause is
+/// longer than the one before, up to the recheck interval.
 fn wait_until(
     deadline: Option<Deadline>,
     condition: impl Fn() -> bool,
@@ -430,12 +434,12 @@ fn wait_until(
 
 /// Writes without raising SIGPIPE.
 fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
-    // Relaxed: the flag is a hint that orders nothing. A thread that reads the older value asks the
-    // kernel again.
+    // Relaxed: the flag orders no other memory. A thread that reads the older value tries
+    // `RWF_NOSIGNAL` once more, which is harmless.
     if LACKS_NOSIGNAL.load(Ordering::Relaxed) == 0 {
         match retry(|| write_nosignal(descriptor, bytes)) {
-            // Kernels and seccomp filters reject an unknown flag or call with these errors. A write
-            // to a pipe never returns them for another reason.
+            // These are the errors with which a kernel or a seccomp filter rejects an unknown flag
+            // or call. A write to a pipe never returns these errors for another reason.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {}
             written => return written.map_err(stop),
         }
@@ -444,7 +448,7 @@ fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
     without_signal(|| retry(|| write(descriptor, bytes))).map_err(stop)
 }
 
-/// 1 if the kernel has rejected `RWF_NOSIGNAL`.
+/// 1 if the kernel has rejected the flag `RWF_NOSIGNAL`, and 0 otherwise.
 static LACKS_NOSIGNAL: AtomicU32 = AtomicU32::new(0);
 
 fn write_nosignal(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
@@ -457,9 +461,10 @@ fn write_nosignal(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 /// Calls `write` with SIGPIPE blocked in this thread, and discards the signal that the write
 /// raises.
 fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
-    // SAFETY: zero is a valid `sigset_t`, and the calls fill each set before it is read. The mask
-    // belongs to this thread and is restored. The discarded signal comes from this write: no other
-    // SIGPIPE was pending before, because the kernel would have delivered an unblocked one.
+    // SAFETY: zero is a valid `sigset_t`, and the calls fill each set before it is read. The signal
+    // mask belongs to this thread, and this function restores the mask. The discarded signal comes
+    // from this write: no other SIGPIPE was pending before, because the kernel would have delivered
+    // an unblocked one.
     unsafe {
         let mut signal: libc::sigset_t = core::mem::zeroed();
         let (mut before, mut pending) = (signal, signal);
@@ -482,7 +487,7 @@ fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errn
     }
 }
 
-/// Removes a pending signal of this set, if one is pending.
+/// Removes one pending signal of this set, if there is one.
 fn discard(signals: &libc::sigset_t) {
     let now = libc::timespec {
         tv_sec: 0,

@@ -1,8 +1,8 @@
 //! The kernel's robust futex list, which holds this crate's words in addition to libc's.
 //!
 //! The kernel has one list per thread, and libc has registered it for its own robust mutexes. So
-//! this crate inserts its words into that list, between two permanent nodes in the thread's private
-//! memory:
+//! this crate inserts its words into libc's list. The words lie between two permanent nodes,
+//! `first` and `last`, in the thread's private memory:
 //!
 //! ```text
 //! libc's head -> ... -> first -> word -> word -> last -> ... -> libc's head
@@ -10,17 +10,18 @@
 //!
 //! libc's list is doubly linked. When libc changes its own nodes, it writes only into `first` and
 //! `last`, never into this crate's shared memory. Between these two nodes the list is singly
-//! linked, which is all that the kernel needs. Private memory records which words the list holds,
-//! so this code never reads a pointer from shared memory. The kernel does read these pointers when
-//! the thread ends. A peer that overwrites a link can keep the kernel from reporting the death.
-//! Such a peer can also direct the kernel to another aligned word of this process, which the kernel
-//! changes only if the word holds the id of the dead thread.
+//! linked, because the kernel follows the links in one direction only. Private memory records which
+//! words the list holds, so this code never reads a pointer from shared memory. The kernel does
+//! read these pointers when the thread ends. A faulty process that overwrites a link can keep the
+//! kernel from reporting the death. The faulty process can also lead the kernel to another aligned
+//! word of this process. The kernel changes that word only if the word holds the id of the dead
+//! thread.
 //!
-//! A held word must not move, and `dlclose` must not unload the library that contains this code:
-//! otherwise the list would lead to memory that is used for something else.
+//! A held word must not move, and `dlclose` must not unload the library that contains this code.
+//! Otherwise the kernel would follow the list into memory that has another use.
 //!
-//! All links of a list have the same offset to their words. So the links of this crate have the
-//! same offset as libc's.
+//! The kernel finds each word at one fixed offset from its link. So this crate uses the offset of
+//! libc's mutexes.
 
 use super::{AtomicU32, AtomicUsize, UnsafeCell};
 use crate::platform::robust::RobustListError;
@@ -69,8 +70,8 @@ impl RobustWord {
 
 /// Removes the word from this thread's list, where a leaked guard may have left it.
 ///
-/// The drop does not detect guards that other threads leaked, or a word that was moved while it was
-/// held.
+/// The drop does not detect a guard that another thread leaked, or a word that moved while a thread
+/// held the word.
 impl Drop for RobustWord {
     fn drop(&mut self) {
         let entry = self.entry();
@@ -127,11 +128,12 @@ pub const MAX_HELD: usize = 128;
 pub struct Owner {
     id: Cell<u32>,
     /// The number of words that the thread holds. The value is [`MAX_HELD`] until the thread is
-    /// registered, and in a forked child. So a single comparison finds both reasons to call
-    /// [`make_room`](Self::make_room).
+    /// registered, and in a forked child. So one comparison shows that
+    /// [`make_room`](Self::make_room) must be called, either to register the thread or to report
+    /// the limit.
     count: Cell<usize>,
     /// The pending operation in libc's head, which the kernel reads. Until the thread is
-    /// registered, this points to a static word that is never read.
+    /// registered, the pointer leads to a static word that no code reads.
     pending: Cell<*const AtomicUsize>,
     first: Node,
     last: Node,
@@ -153,7 +155,7 @@ thread_local! {
     };
 }
 
-/// Calls `act` with the running thread's owner.
+/// Calls `act` with the `Owner` of the running thread.
 #[inline]
 pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
     OWNER.with(act)
@@ -172,13 +174,13 @@ impl Owner {
         self.count.get() < MAX_HELD
     }
 
-    /// Sets this word as the one with a pending operation.
+    /// Records that the thread is about to acquire or release this word.
     #[inline]
     pub fn set_pending(&self, word: &RobustWord) {
         self.store_pending(word.entry());
     }
 
-    /// Clears the pending operation.
+    /// Records that no acquisition or release is pending.
     #[inline]
     pub fn clear_pending(&self) {
         self.store_pending(0);
@@ -194,9 +196,9 @@ impl Owner {
         self.held[count].set(word.entry());
         self.count.set(count + 1);
         word.link.store(self.first.next.get(), Relaxed);
-        // The thread may die at any instruction, and the kernel then reads the list of that moment.
-        // So the word's link is set before the list contains the word. This fence keeps the
-        // compiler from reordering the two stores.
+        // The thread may die at any instruction, and the kernel then reads the list as the thread
+        // left it. So the word's own link must be written before the list leads to the word. This
+        // fence keeps the compiler from reordering the two stores.
         compiler_fence(SeqCst);
         self.first.next.set(word.entry());
         compiler_fence(SeqCst);
@@ -220,7 +222,7 @@ impl Owner {
         compiler_fence(SeqCst);
     }
 
-    /// Whether the word was linked last.
+    /// Whether this word is the one that the thread linked most recently.
     #[inline]
     fn is_top(&self, word: &RobustWord) -> bool {
         let top = self.count.get().wrapping_sub(1);
@@ -252,8 +254,8 @@ impl Owner {
             }
             let below = self.entry_below(kept);
             self.held[kept].set(entry);
-            // SAFETY: `entry` is the link of a word that this thread holds. It is outside the
-            // removed range, so its memory stays mapped.
+            // SAFETY: `entry` is the link of a word that this thread holds. The link is outside the
+            // removed address range, so the memory of the link stays mapped.
             unsafe { AtomicUsize::from_ptr(entry as *mut usize) }.store(below, Relaxed);
             kept += 1;
         }
@@ -266,7 +268,8 @@ impl Owner {
         compiler_fence(SeqCst);
     }
 
-    /// The entry of the pending operation, or 0.
+    /// Returns the list entry of the word with a pending operation, or 0 if no operation is
+    /// pending.
     fn pending_entry(&self) -> usize {
         // SAFETY: `pending` points to a static word or into libc's head, which lives as long as the
         // thread.
@@ -347,8 +350,8 @@ impl Owner {
         self.first.next.set(self.last.entry());
         self.first.prev.set(head as usize);
         if neighbour != head as usize {
-            // SAFETY: the neighbour is libc's node of a mutex that this thread holds. Its `prev`
-            // link precedes its `next` link, and libc itself writes that link when it inserts a
+            // SAFETY: the neighbour is libc's node of a mutex that this thread holds. In that node,
+            // `prev` lies directly before `next`. libc also writes this `prev` when libc inserts a
             // node before the neighbour.
             unsafe {
                 (neighbour as *mut usize)
@@ -397,10 +400,10 @@ fn libc_list_head() -> Option<NonNull<Head>> {
     (unsafe { head.as_ref() }.word_from_link == WORD_FROM_LINK).then_some(head)
 }
 
-/// Writes the number in one store, after all earlier writes of this thread.
+/// Writes the number with one store instruction, after all earlier writes of this thread.
 ///
-/// If the thread dies at any instruction, a process that finds the new number also finds these
-/// earlier writes.
+/// The thread may die at any instruction. A process that then finds the new number also finds all
+/// earlier writes of the dead thread.
 ///
 /// # Safety
 /// No other access to the number happens during the call.

@@ -1,12 +1,12 @@
-//! The asymmetric barriers of the model, which order a store before a load of another word.
+//! The model's barriers that order a store before a load of another word.
 //!
-//! Both loads read the newest value, in a step that loom sees as conflicting with every write of
-//! the word. So if two processes each store and then load the other's word, at least one of them
-//! sees the other's store. Neither load orders any other memory. A weakening replaces one of the
-//! two loads with a plain load, which may happen before the store.
+//! Both functions load the newest value, in a step that loom sees as conflicting with every write
+//! of the word. If two processes each store to their own word and then load the other process's
+//! word, at least one of them reads the new value. Neither load orders any other memory. A
+//! weakening replaces one of the two loads with a plain load, which may happen before the store.
 //!
-//! The model does not try older values for a light load without a heavy counterpart, so an older
-//! value must be harmless for such a load.
+//! If no process uses the heavy load, a light load may return an older value on Linux. The model
+//! does not try that value, so that value must be harmless.
 
 use super::{AtomicU32, AtomicU64, weakening};
 use core::panic::Location;
@@ -17,8 +17,8 @@ pub fn register() -> bool {
     true
 }
 
-/// Loads the word after this process's earlier stores, with respect to
-/// [`load_after_heavy_barrier`].
+/// Loads the word behind a simulated barrier, which pairs with [`load_after_heavy_barrier`]. The
+/// load happens after this process's earlier stores.
 #[track_caller]
 pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
     if weakening::is_left_out(Location::caller()) {
@@ -27,8 +27,8 @@ pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
     word.load_latest(Relaxed)
 }
 
-/// Loads the word after this process's earlier stores, with respect to
-/// [`load_after_light_barrier`].
+/// Loads the word behind a simulated barrier, which pairs with [`load_after_light_barrier`]. The
+/// load happens after this process's earlier stores.
 #[track_caller]
 pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
     if weakening::is_left_out(Location::caller()) {

@@ -6,7 +6,7 @@ use super::{choice, death, weakening, world};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
-/// A fence.
+/// Executes a memory fence.
 ///
 /// loom's acquire and SeqCst fences are stronger than those of the memory model. So a model that
 /// uses a fence is not reported as exhaustive.
@@ -25,7 +25,7 @@ pub fn fence(order: Ordering) {
 /// A value that no primitive of this crate stores, so a `compare_exchange` that expects it fails.
 const NEVER: u32 = u32::MAX;
 
-/// Defines the atomics of the three widths, which differ only in the type.
+/// Defines one of the three atomics, which differ only in their number of bits.
 macro_rules! atomic {
     ($name:ident, $loom:ident, $value:ty) => {
         /// A word of shared memory under loom.
@@ -47,8 +47,9 @@ macro_rules! atomic {
                 }
             }
 
-            /// Touches the companion, if the word has one, before an access of the word. loom tries
-            /// both orders of any two touches, and therefore both orders of the two accesses.
+            /// Writes the companion word, if this word has one, before each access of this word.
+            /// loom tries both orders of any two such writes, and therefore both orders of the two
+            /// accesses.
             fn touch(&self) {
                 if let Some(companion) = &self.companion {
                     let _ = world::step(|| {
@@ -68,7 +69,7 @@ macro_rules! atomic {
                 if world::current() == world::KERNEL {
                     // SAFETY: loom checks that no store happens at the same time. The kernel thread
                     // loads a word only before the processes start and after they have ended. At
-                    // these times, the load can return only one value.
+                    // these times, only one value is possible.
                     return unsafe { self.inner.unsync_load() };
                 }
                 let site = Location::caller();
@@ -287,12 +288,13 @@ atomic!(AtomicU32, AtomicU32, u32);
 atomic!(AtomicU64, AtomicU64, u64);
 atomic!(AtomicUsize, AtomicUsize, usize);
 
-/// Creates a word with this initial value, for a word that a process loads and later writes.
+/// Creates a tracked word with this value. Use a tracked word if a process loads the word and later
+/// writes it.
 ///
-/// Without special treatment, loom would miss executions that involve such a word, and the verdict
-/// would be *blind*. The tracked word has a companion that every access touches first, so loom
-/// misses nothing, at the price of more executions. A word that is read only in the step that
-/// writes it needs no companion.
+/// With an ordinary word, loom would miss executions, and the verdict of the model would be
+/// *blind*. Every access of the tracked word first writes a companion word. loom then misses no
+/// execution, but explores more executions. A word that is only accessed by read-modify-writes and
+/// stores needs no companion.
 #[track_caller]
 pub fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32 {
@@ -330,8 +332,8 @@ impl AtomicU32 {
 
     /// Exchanges the word of a dead owner, like the kernel.
     ///
-    /// The exchange is a Release that pairs with the Acquire of the next owner, which then sees
-    /// what the dead owner wrote.
+    /// The exchange is a Release and pairs with the Acquire of the next owner. So the next owner
+    /// sees everything that the dead owner wrote.
     pub(super) fn compare_exchange_by_kernel(
         &self,
         current: u32,

@@ -7,7 +7,7 @@ use core::panic::Location;
 
 /// Memory that several processes may change.
 ///
-/// The model fails with a data race if an access does not happen after every conflicting access.
+/// The model fails with a data race if two conflicting accesses are not ordered.
 #[derive(Debug)]
 pub struct UnsafeCell<T> {
     number: u32,

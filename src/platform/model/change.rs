@@ -1,8 +1,8 @@
-//! The ways in which a weakening can change an operation.
+//! The changes that a weakening can make to an operation.
 
 use core::sync::atomic::Ordering;
 
-/// What a weakening does to the operation at a site.
+/// The change that a weakening makes to the operation at one source line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// The ordering becomes Relaxed.
@@ -15,11 +15,11 @@ pub enum Change {
     ToAcqRel,
     /// The ordering of a failed compare-exchange becomes Relaxed.
     RelaxFailure,
-    /// The wake is dropped.
+    /// The wake-up is left out, so no waiter is woken.
     DropWake,
-    /// A wake of several waiters wakes one.
+    /// A wake-up of several waiters wakes only one waiter.
     WakeOne,
-    /// The step of the robust list is left out.
+    /// The change of the robust list at this source line is left out.
     LeaveOut,
 }
 

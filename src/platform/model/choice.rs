@@ -1,4 +1,4 @@
-//! Nondeterministic choices, of which loom explores every outcome.
+//! Nondeterministic choices: loom explores every outcome of each choice.
 
 use super::event::Action;
 use super::world;

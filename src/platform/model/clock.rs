@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 /// A deadline that may pass at any step of its waiter, or never.
 ///
-/// This covers every duration and every speed of the machine, so the deadline stores no time.
+/// A deadline that may pass at any step stands for every duration on a machine of any speed. So the
+/// deadline stores no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(());
 

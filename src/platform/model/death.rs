@@ -1,14 +1,15 @@
 //! The death of simulated processes: which process dies, and before which of its steps.
 //!
 //! Every operation on shared memory, every system call and every change of the robust list is a
-//! step before which a process may die. A death during a sleep is not a separate case. It is
-//! equivalent to one of two deaths: a death before the sleep, because other processes may do
-//! anything between the two moments, or a death after the process has consumed a wake-up.
+//! step before which a process may die. A death during a sleep is not a separate case. If the
+//! process has not been woken, its death is equivalent to a death just before the sleep, because
+//! other processes may run between the two moments. If the process has been woken, its death is
+//! equivalent to a death after the sleep.
 //!
 //! A dying process unwinds to its top without running a panic hook. The unwinding runs destructors,
-//! which a killed process never runs. So their accesses to shared memory have no effect: words are
-//! not accessed, cells are replaced by copies, and every exchange seems to succeed, so that no loop
-//! repeats.
+//! which a killed process never runs. So these destructors must not change shared memory. They
+//! access no words, and they access copies of the cells. Every exchange seems to succeed, so that
+//! no loop repeats.
 
 use super::event::{Action, Site};
 use super::world;
@@ -24,7 +25,7 @@ thread_local! {
 /// A process and the step before which it dies, counted from 0.
 pub type Death = (usize, usize);
 
-/// Makes each of these processes die in every execution in which the process reaches its step.
+/// Plans these deaths: each process dies in every execution in which it reaches its step.
 pub fn plan(deaths: Vec<Death>) {
     PLAN.set(deaths);
 }

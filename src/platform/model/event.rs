@@ -11,11 +11,11 @@ pub type Site = &'static Location<'static>;
 /// One operation of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The process.
+    /// The number of the process.
     pub process: usize,
     /// The source line of the call.
     pub site: Site,
-    /// What the process did.
+    /// The action of the process.
     pub action: Action,
 }
 
@@ -62,7 +62,7 @@ pub enum Action {
     Pipe {
         word: u32,
         order: Ordering,
-        /// The number of earlier calls.
+        /// The number of earlier calls on this pipe.
         before: u32,
         call: PipeCall,
     },

@@ -1,15 +1,17 @@
 //! The futex of the model.
 //!
 //! Checking the word and joining its queue is one step, as in the kernel, where both happen under
-//! the lock of the hash bucket. The queue is plain memory that loom does not see. The check is a
-//! read-modify-write that loom does see, so loom tries both orders of every wait and wake.
+//! the lock of the hash bucket. The queue is plain memory that loom does not see. The check of the
+//! word is a read-modify-write that loom does see, so loom tries both orders of every wait and
+//! wake.
 //!
 //! **A wake orders no memory.** loom's own `unpark` passes the waker's view of memory to the
 //! waiter, which would hide every missing Acquire and Release. Here the kernel thread unparks the
 //! waiter (see [`process`](super::process)). The kernel thread has acquired nothing from the waker.
 //!
-//! **A sleeper is disabled and does not poll.** So loom can run other processes instead wherever
-//! the order matters. A sleeper that polled with `yield_now` would hide executions.
+//! **A sleeper is disabled and does not poll.** So loom knows that a sleeper cannot run, and tries
+//! the other processes wherever the order matters. A sleeper that polled with `yield_now` would
+//! hide executions.
 
 use super::event::{Action, Site};
 use super::{AtomicU32, Deadline, choice, death, weakening, world};
@@ -53,9 +55,11 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     sleep_in(word, word, deadline, interrupted, site)
 }
 
-/// Joins the queue, in the step that checked the word, and sleeps.
+/// Adds the running process to the queue and puts it to sleep. No other process runs between the
+/// check of the word and this call.
 ///
-/// Every waker of the queue takes a step on the word `checked` first.
+/// Before a process wakes the queue, it accesses the word `checked`, so loom orders the wake with
+/// this check.
 pub(super) fn sleep_in(
     queue: &AtomicU32,
     checked: &AtomicU32,
@@ -82,7 +86,8 @@ fn sleep(word: u32, site: Site) -> Wake {
     Wake::Woken
 }
 
-/// Leaves the queue for this reason, unless a wake has already removed the waiter.
+/// Removes the running process from the queue and returns `reason`, unless a wake has already
+/// removed it.
 ///
 /// A deadline may pass or a signal arrive at any step, so the waiter leaves whenever the scheduler
 /// runs it.
@@ -130,11 +135,11 @@ fn wake_up_to(word: &AtomicU32, count: u32, waiting: u32, site: Site) -> u32 {
     woken
 }
 
-/// Chooses the waiters before the step that wakes them. As in the kernel, a single step wakes all
-/// of them.
+/// Chooses the waiters that the next step wakes. As in the kernel, that single step wakes all of
+/// them.
 ///
-/// A process may join the queue between the choice and that step. Another execution covers the case
-/// in which that process joins before the choice.
+/// A process that joins the queue between the choice and that step is not woken. In another
+/// execution, the process joins before the choice.
 #[track_caller]
 fn wake_some(word: &AtomicU32, count: u32, waiting: u32) -> u32 {
     let mut chosen = Vec::new();

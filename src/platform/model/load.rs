@@ -5,17 +5,17 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// Returns `otherwise` as a hint for the first try of a compare-exchange.
 ///
-/// A right and a wrong hint differ only in one failed compare-exchange, and the constant is right
-/// in some executions and wrong in others. A plain load would add no behaviour, but would hide
-/// executions.
+/// A wrong hint only causes one failed compare-exchange. The constant `otherwise` is right in some
+/// executions and wrong in others, so the model explores both cases. A plain load would add no
+/// behaviour, but would make loom miss executions.
 pub fn load_hint(_word: &AtomicU32, otherwise: u32) -> u32 {
     otherwise
 }
 
 /// Loads the newest value of the word, in a step that loom sees.
 ///
-/// A plain load could read an older value, which callers must tolerate. But loom would miss
-/// executions in which a process writes the word after such a load.
+/// The model does not use a plain load here. With a plain load, loom would miss executions in which
+/// a process writes the word after the load.
 #[track_caller]
 pub fn load_latest(word: &AtomicU32) -> u32 {
     word.fetch_or(0, Relaxed)

@@ -1,17 +1,18 @@
 //! The model platform, which implements the seam with loom.
 //!
 //! A simulated process is a loom thread. Every operation on shared memory passes through this
-//! folder, which records it with its source line, can weaken it, and lets its process wait or die.
+//! folder. The folder records the operation with its source line, can weaken the operation, and can
+//! let the running process wait or die.
 //!
 //! loom explores the interleavings and the values that a load may return. This folder adds a futex
 //! that promises no more than the kernel's ([`futex`]), a pipe, the robust list, deaths,
 //! nondeterministic choices ([`choice`]), and a record of each execution ([`world`]).
 //!
 //! Modules import each other in one direction only. [`event`] and `change` are plain data.
-//! [`world`] holds the state of an execution and imports only these two. [`death`], [`choice`] and
-//! [`weakening`] decide what happens at a step. The atomics, the cell and the clock are built on
-//! these three. The futex, the robust list, the pipe and the spin form the next layer. [`process`]
-//! runs an execution.
+//! [`world`] holds the state of an execution and imports only [`event`] and `change`. [`death`],
+//! [`choice`] and [`weakening`] decide what happens at a step. The atomics, the cell and the clock
+//! are built on [`death`], [`choice`] and [`weakening`]. The futex, the robust list, the pipe and
+//! the spin form the next layer. [`process`] runs an execution.
 
 pub mod asymmetric;
 mod atomic;

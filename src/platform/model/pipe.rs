@@ -1,13 +1,13 @@
 //! The pipe of the model: a queue of bytes in the kernel.
 //!
 //! Each call is one step, as in the kernel, where the call happens under the lock of the pipe. The
-//! bytes are plain memory that loom does not see. The step is a read-modify-write of a word that
-//! loom does see, so loom tries every order of the calls on one pipe. A reader, and every later
-//! reader, sees what the writer of the bytes wrote to memory before it called `write`. The calls
-//! order nothing else.
+//! bytes are plain memory that loom does not see. Each call also changes a word that loom does see,
+//! so loom tries every order of the calls on one pipe. A process that reads bytes, and every
+//! process that reads later bytes, sees what the writer of the bytes wrote to memory before its
+//! call of `write`. Calls on a pipe order no other memory.
 //!
-//! A read takes as many bytes as are available, and a write adds as many bytes as fit. Short reads
-//! and writes appear in pipes whose capacity is not a whole number of items.
+//! A read takes as many bytes as are available, and a write adds as many bytes as fit. So a call
+//! may transfer only part of an item if the capacity of the pipe is not a whole number of items.
 //!
 //! The model counts bytes where the kernel counts pages. So it shows neither a page that stays in
 //! use until its last byte is read, nor a page with too little free space for a write. Tests on
@@ -34,7 +34,7 @@ pub fn items_in(capacity: usize, size: usize) -> usize {
     capacity / size
 }
 
-/// A placeholder for the descriptor of a pipe, because the model has no descriptors.
+/// A placeholder for the descriptor of a pipe: the model has no descriptors.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptor<'a>(core::marker::PhantomData<&'a ()>);
 
@@ -50,7 +50,7 @@ pub struct Writer(Arc<Pipe>);
 struct Pipe {
     /// The word that every call changes and on which waiting readers queue.
     calls: AtomicU32,
-    /// The word that waiting writers queue on.
+    /// The word on which waiting writers queue.
     writable: AtomicU32,
     capacity: usize,
     state: Mutex<PipeState>,
@@ -135,7 +135,7 @@ impl Pipe {
         });
     }
 
-    /// Fails if the capacity, which is fixed, is less than this.
+    /// Fails if the pipe's capacity is less than `capacity`. The model's pipes cannot grow.
     fn check_capacity(&self, capacity: usize) -> std::io::Result<()> {
         match self.capacity >= capacity {
             true => Ok(()),
@@ -151,7 +151,7 @@ impl Pipe {
         wake_all(&self.writable);
     }
 
-    /// Checks the state in one step that changes nothing.
+    /// Returns whether the pipe's state meets the condition, in one step that changes nothing.
     fn check(&self, condition: impl Fn(&PipeState) -> bool) -> bool {
         self.calls.load_by_kernel();
         condition(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
@@ -311,7 +311,8 @@ impl Reader {
     /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// Returns `Unsupported` if the capacity, which is fixed, is smaller.
+    /// Returns `Unsupported` if the capacity is less than this number, because the model's pipes
+    /// cannot grow.
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         self.0.check_capacity(capacity)
     }

@@ -1,6 +1,6 @@
 //! Simulated processes: loom threads with an identity, and a thread for the kernel.
 //!
-//! The kernel thread has acquired nothing from the processes, so an unpark by the kernel thread
+//! The kernel thread has not acquired what the processes wrote, so a wake-up by the kernel thread
 //! orders no memory. The kernel thread opens the [`choice`](super::choice)s before the processes
 //! start, delivers wake-ups while they run, and verifies the end state after all of them have
 //! finished.
@@ -24,15 +24,16 @@ pub const MAX: usize = 4;
 /// The code of one process.
 pub type Body = Box<dyn FnOnce()>;
 
-/// The nondeterminism of an execution in addition to the order of its processes.
+/// The events that loom may choose in an execution, in addition to the order of the processes'
+/// steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScenarioConfig {
     /// The maximum number of binary choices.
     pub choices: usize,
-    /// The number of waits of each process that may be interrupted, counted from its first wait.
+    /// The number of waits that may be interrupted in each process: its first waits.
     pub interruptions: usize,
-    /// The number of weak compare-exchanges of each process that may fail spuriously, counted from
-    /// its first one.
+    /// The number of weak compare-exchanges that may fail spuriously in each process: its first
+    /// weak compare-exchanges.
     pub spurious_failures: usize,
     /// Whether sleepers recheck after the death of a process.
     pub rechecks: bool,
@@ -74,9 +75,9 @@ pub fn run(bodies: Vec<Body>, config: ScenarioConfig, verify: Body) {
             let processes = (0..count).map(|number| config.process(number)).collect();
             world::populate(processes, choices.clone(), config.rechecks);
             // This Release pairs with the Acquire of process 0. It publishes the choices but not
-            // the stores of `open`. If process 0 created the choices itself, loom would not let it
-            // read their first value. In loom, a thread that has yielded does not read a value that
-            // it knew before the yield.
+            // the stores of `open`. In loom, a thread that has yielded does not read a value that
+            // it knew before the yield. So if process 0 created the choices itself, process 0 could
+            // not read their first value.
             ready.store(1, Release);
             choices.open();
             kernel(&ended, count, verify);
@@ -101,7 +102,7 @@ fn process(number: usize, body: Body, kernel: &loom::thread::Thread, ended: &Cel
     world::enter(number);
     run_body(body);
     if world::finish() {
-        // Nothing that follows is part of the model.
+        // Nothing after this point is part of the model, so loom does not explore it.
         loom::stop_exploring();
         world::threads()
             .iter()
@@ -110,8 +111,8 @@ fn process(number: usize, body: Body, kernel: &loom::thread::Thread, ended: &Cel
     while !world::all_finished() {
         world::step(loom::thread::park);
     }
-    // loom's unpark passes this process's view of memory to the kernel thread, which then reads the
-    // end state without a race.
+    // loom's `unpark` passes this process's view of memory to the kernel thread. So the kernel
+    // thread can read the end state without a data race.
     kernel.unpark();
     ended.set(ended.get() + 1);
 }
@@ -134,9 +135,10 @@ fn kernel(ended: &Cell<usize>, count: usize, verify: Body) {
     while ended.get() < count {
         let woken = world::take_to_unpark();
         if woken.is_empty() && !world::all_finished() {
-            // The scheduler prefers a process that can run. It runs this thread, which has no work,
-            // only at a point where it tries every thread. Running this thread changes nothing, and
-            // everything that would follow is explored from the alternatives to this step.
+            // The scheduler prefers a process that can run. The scheduler runs this thread, which
+            // has no work, only at a point where it tries every thread. Running this thread changes
+            // nothing. So loom can skip this branch: the other choices at this point lead to the
+            // same executions.
             loom::skip_branch();
         }
         woken.iter().for_each(loom::thread::Thread::unpark);

@@ -4,8 +4,8 @@
 //! The kernel visits every entry of the list, then the pending one. A word that still holds the id
 //! of the dead owner becomes `OWNER_DIED` and keeps its waiters bit; if that bit is set, the kernel
 //! wakes one waiter. If an operation was pending and the word holds no owner, the kernel also wakes
-//! one waiter: the dead process may have been about to wake that waiter, or may have consumed the
-//! wake-up instead of that waiter.
+//! one waiter: the dead process may have been about to wake that waiter, or may have consumed a
+//! wake-up that the waiter needed.
 
 use super::event::{Action, RobustStep};
 use super::world::RobustList;
@@ -70,7 +70,7 @@ impl Owner {
         true
     }
 
-    /// Makes room for one more word.
+    /// Does nothing: the model's list has no size limit.
     ///
     /// # Errors
     /// The model never returns an error.
@@ -78,7 +78,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Sets this word as the one with a pending operation.
+    /// Records that the process is about to acquire or release this word.
     #[track_caller]
     pub fn set_pending(&self, word: &RobustWord) {
         self.step(word, RobustStep::SetPending, |list| {
@@ -86,12 +86,12 @@ impl Owner {
         });
     }
 
-    /// Clears the pending operation.
+    /// Records that no acquisition or release is pending.
     #[track_caller]
     pub fn clear_pending(&self) {
         if let Some(pending) = world::robust_list(|list| list.pending) {
-            // SAFETY: the words are part of the state of the scenario, which outlives its
-            // processes.
+            // SAFETY: the words are part of the scenario's state, which lives longer than the
+            // scenario's processes.
             let word = unsafe { RobustWord::from_address(pending) };
             self.step(word, RobustStep::ClearPending, |list| list.pending = None);
         }
@@ -130,16 +130,19 @@ impl Owner {
     }
 }
 
-/// Does the kernel's work after a death, in the thread of the dead process.
+/// Recovers the words of a dead process, like the kernel. The dead process's thread runs this
+/// function.
 pub(super) fn exit() {
     let RobustList { held, pending } = world::robust_list(core::mem::take);
     for address in held.iter().rev().filter(|held| Some(**held) != pending) {
-        // SAFETY: the words are part of the state of the scenario, which outlives its processes.
+        // SAFETY: the words are part of the scenario's state, which lives longer than the
+        // scenario's processes.
         let word = unsafe { RobustWord::from_address(*address) };
         handle_death(word, RobustStep::KernelFindsHeld);
     }
     if let Some(address) = pending {
-        // SAFETY: the words are part of the state of the scenario, which outlives its processes.
+        // SAFETY: the words are part of the scenario's state, which lives longer than the
+        // scenario's processes.
         let word = unsafe { RobustWord::from_address(address) };
         handle_death(word, RobustStep::KernelFindsPending);
     }
@@ -173,7 +176,7 @@ fn handle_death(robust: &RobustWord, step: RobustStep) {
     }
 }
 
-/// Writes the number in one step.
+/// Writes the number in one step of the running process.
 ///
 /// # Safety
 /// No other access to the number happens during the call, which loom checks.

@@ -1,4 +1,5 @@
-//! The spin of the model. Spinning affects only the time that a wait takes, never an outcome.
+//! The model of adaptive spinning. On Linux, spinning affects only the time that a wait takes,
+//! never its outcome.
 
 use super::{AtomicU32, Deadline, world};
 use core::marker::PhantomData;
@@ -16,12 +17,14 @@ pub enum SpinPolicy {
     Items,
 }
 
-/// The spinning phase of one wait, which claims once to have seen the condition, without a load.
+/// Models the spin phase of a wait: the first check reports that the condition may hold, without
+/// loading the word.
 ///
-/// The caller's next read-modify-write finds the true value. Only the first wait of each process
-/// spins, which keeps the models small. With two processes, that wait spins before it sleeps, which
-/// shows every effect on the other process. With more than two processes, that wait spins after a
-/// sleep, where the presence of other processes matters.
+/// The caller's next read-modify-write finds the true value of the word. Only the first wait of
+/// each process spins, which keeps the models small. In a model of two processes, that wait spins
+/// before it sleeps, which is enough to show every effect on the other process. In a model of more
+/// processes, that wait spins after a sleep, because a third process may then have been faster than
+/// the woken waiter.
 #[derive(Debug)]
 pub struct Spin<'a> {
     is_enabled: bool,
@@ -37,33 +40,35 @@ impl Spin<'_> {
         }
     }
 
-    /// Whether this wait still claims to see its condition once.
+    /// Whether the next check of this wait reports that the condition may hold.
     pub fn is_enabled(&self) -> bool {
         self.is_enabled
     }
 
-    /// Returns true on the first call, to claim that the condition holds, and false afterwards.
+    /// Returns true on the first call, to report that the condition may hold, and false on every
+    /// later call.
     pub fn wait_until(&mut self, _condition: impl Fn(u32) -> bool) -> bool {
         core::mem::take(&mut self.is_enabled)
     }
 
-    /// Does nothing: loom explores every number of permits that the caller can find.
+    /// Does nothing, because loom already explores every number of permits that the caller can
+    /// find.
     pub fn wait_for_batch(&mut self, _count: impl Fn(u32) -> u32) {}
 
     /// Does nothing: the model keeps no predictions.
     pub fn record_success(&self) {}
 
-    /// Spins again after a sleep.
+    /// Starts a new spin after the process has slept.
     pub fn restart(&mut self) {
         self.is_enabled = world::population() > 2 && world::may_spin();
     }
 }
 
-/// Does nothing: loom explores every number of permits that the caller can find.
+/// Does nothing, because loom already explores every number of permits that the caller can find.
 pub fn batch_wait(_word: &AtomicU32, _deadline: Option<Deadline>, _count: impl Fn(u32) -> u32) {}
 
-/// Does nothing: other processes may run at every step anyway.
+/// Does nothing, because loom already lets other processes run at every step.
 pub fn back_off(_pauses: u32) {}
 
-/// Does nothing: other processes may run at every step anyway.
+/// Does nothing, because loom already lets other processes run at every step.
 pub fn yield_now() {}

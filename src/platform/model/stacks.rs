@@ -1,9 +1,9 @@
 //! Coroutine stacks that are reused from one execution to the next.
 //!
 //! loom maps, protects and unmaps a stack for each thread of each execution, and spends most of its
-//! time on these calls. The three functions here replace those of the C library, in this program
-//! only. An unmapped stack is kept, and the next stack of the same length reuses it. All other
-//! calls go to the kernel unchanged.
+//! time on these calls. The three functions in this file replace `mmap`, `munmap` and `mprotect` of
+//! the C library, in this program only. An unmapped stack is kept, and the next stack of the same
+//! length reuses it. Calls for other memory go to the kernel unchanged.
 //!
 //! The kept memory is small, because a model has at most five threads and therefore at most five
 //! stacks.
@@ -17,7 +17,7 @@ struct Stack {
     start: usize,
     length: usize,
     in_use: bool,
-    /// Whether the lowest page is already a guard page.
+    /// Whether the lowest page of the stack is already a guard page.
     guarded: bool,
 }
 
@@ -25,7 +25,8 @@ const MAX: usize = 16;
 
 static STACKS: Mutex<[Option<Stack>; MAX]> = Mutex::new([None; MAX]);
 
-/// Maps each stack anew from now on, like unmodified loom. Call this before the first execution.
+/// Disables the reuse: from now on, each stack is mapped anew, as in unmodified loom. Call this
+/// before the first execution.
 pub fn disable_reuse() {
     let unusable = Stack {
         start: 0,
@@ -51,7 +52,7 @@ fn with_stack_at(start: *mut c_void, act: impl FnOnce(&mut Stack) -> bool) -> bo
     })
 }
 
-/// `mmap(2)`, except that a stack reuses a kept stack of its length.
+/// Maps memory like `mmap(2)`, but reuses a kept stack of the same length for a new stack.
 ///
 /// # Safety
 /// The caller keeps the contract of `mmap(2)`.
@@ -108,7 +109,7 @@ fn remember(start: usize, length: usize) {
     });
 }
 
-/// `munmap(2)`, except that a stack is kept for reuse.
+/// Unmaps memory like `munmap(2)`, but keeps a stack for reuse.
 ///
 /// # Safety
 /// The caller keeps the contract of `munmap(2)`.
@@ -125,7 +126,8 @@ unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
     unsafe { libc::syscall(libc::SYS_munmap, address, length) as c_int }
 }
 
-/// `mprotect(2)`, except that a stack with a guard page is left unchanged.
+/// Protects memory like `mprotect(2)`, but does nothing for a stack that already has its guard
+/// page.
 ///
 /// # Safety
 /// The caller keeps the contract of `mprotect(2)`.

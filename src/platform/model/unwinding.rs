@@ -2,14 +2,15 @@
 //!
 //! loom ends each coroutine with a panic that the root of the coroutine catches. This happens four
 //! or five times per execution. The unwinder walks the same few frames twice: first to find the
-//! frame that catches, then to clean up. A model's process needs neither the search nor a second
-//! lookup. The functions here replace those of libgcc, in this program only, and forward every call
-//! until [`enable`] is called.
+//! frame that catches, then to clean up. A model's process does not need the first walk, or a
+//! second lookup of a frame. The functions in this file replace functions of libgcc, in this
+//! program only, and forward every call until [`enable`] is called.
 //!
 //! - `_Unwind_Find_FDE` caches the address of each frame description. The address stays valid,
 //!   because no library is loaded or unloaded after the start.
 //! - `_Unwind_RaiseException` skips the first walk, as `_Unwind_ForcedUnwind` does. Rust's frames
-//!   clean up and catch as usual. Only an uncaught panic differs: it cleans up before it aborts.
+//!   clean up and catch as usual. Only an uncaught panic differs: the frames clean up before the
+//!   program aborts.
 
 use core::ffi::{CStr, c_int, c_void};
 use std::cell::Cell;
@@ -25,7 +26,7 @@ pub fn enable() {
     ENABLED.set(true);
 }
 
-/// The second result of a search for a frame: `struct dwarf_eh_bases` of libgcc.
+/// The base addresses that belong to a frame description: `struct dwarf_eh_bases` of libgcc.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Bases([usize; 3]);
@@ -54,7 +55,8 @@ unsafe extern "C" fn _Unwind_Find_FDE(address: *const c_void, bases: *mut Bases)
         unsafe { bases.write(found.bases) };
         return found.description as *const c_void;
     }
-    // SAFETY: libgcc has this function with this type; the caller keeps its contract.
+    // SAFETY: libgcc has a function of this name and type, and the caller keeps the function's
+    // contract.
     let description = unsafe { ORIGINAL.get_or_init(|| next(c"_Unwind_Find_FDE"))(address, bases) };
     if ENABLED.get() && !description.is_null() {
         let found = Frame {
@@ -78,7 +80,7 @@ unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut c_void) -> c_
     type Force = unsafe extern "C-unwind" fn(*mut c_void, Stop, *mut c_void) -> c_int;
     static RAISE: OnceLock<Raise> = OnceLock::new();
     static FORCE: OnceLock<Force> = OnceLock::new();
-    // SAFETY: libgcc has these functions with these types; the caller keeps their contract.
+    // SAFETY: libgcc has functions of these names and types, and the caller keeps their contract.
     unsafe {
         if ENABLED.get() {
             let force = FORCE.get_or_init(|| next(c"_Unwind_ForcedUnwind"));
@@ -91,7 +93,7 @@ unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut c_void) -> c_
 
 type Stop = extern "C" fn(c_int, c_int, u64, *mut c_void, *mut c_void, *mut c_void) -> c_int;
 
-/// Returns `_URC_NO_REASON` to continue, or `_URC_END_OF_STACK` at the end of the stack.
+/// Tells the unwinder to continue (`_URC_NO_REASON`), or that the stack ends (`_URC_END_OF_STACK`).
 extern "C" fn at_each_frame(
     _version: c_int,
     actions: c_int,

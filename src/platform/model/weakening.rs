@@ -1,7 +1,8 @@
-//! Weakens one source line without recompiling: relaxes an ordering, or drops or reduces a wake.
+//! Weakens one source line without recompiling, by relaxing its ordering, or dropping or reducing
+//! its wake-ups.
 //!
 //! `--weaken` runs the models once for every site and every weakening of that site. If no model
-//! detects a weakening, either the source needs no stronger operation at that site, or a model is
+//! detects a weakening, either the weaker operation is sufficient at that site, or a model is
 //! missing.
 
 use super::event::Site;
@@ -14,7 +15,7 @@ pub use super::change::Change;
 /// One weakened site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weakening {
-    /// The end of the source file's path.
+    /// The source file, as the last part of its path.
     pub file: String,
     /// The line of the call.
     pub line: u32,
@@ -83,7 +84,7 @@ pub(super) fn failure_ordering(site: Site, written: Ordering) -> Ordering {
 
 /// Returns how many waiters the wake at this site wakes, or `None` if the wake is dropped.
 ///
-/// The caller of a dropped wake still gets the count of the waiters that it should have woken.
+/// If the wake is dropped, its caller still gets the number of waiters that it should have woken.
 pub(super) fn wake_count(site: Site, written: u32) -> Option<u32> {
     world::note_site(site, Change::DropWake);
     if written > 1 {

@@ -9,7 +9,7 @@ use core::fmt;
 
 /// An object in a region: a private copy of its entry in the directory.
 ///
-/// A peer may have written any value, so the fields may be wrong.
+/// A peer may have written any value into the entry, so the fields may be wrong.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Object {
@@ -21,7 +21,7 @@ pub struct Object {
     pub offset: u64,
     /// The configuration with which the object was created, for example a capacity.
     pub config: u64,
-    /// The index of the entry.
+    /// The index of the entry in the directory.
     pub index: usize,
 }
 
@@ -42,8 +42,8 @@ impl fmt::Display for Object {
     }
 }
 
-/// The words of an entry. Every access is Relaxed because the directory's count orders the
-/// accesses: its Release store pairs with an Acquire load.
+/// The words of a directory entry. Every access is Relaxed, because the directory's count orders
+/// the accesses: the Release store of the count pairs with the Acquire load of the count.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -53,7 +53,8 @@ pub(super) struct Entry {
     declaration: AtomicU64,
     offset: AtomicU64,
     size: AtomicU64,
-    /// The low half is the alignment, and the high half is the number of endpoints.
+    /// The low half of this word is the object's alignment. The high half is the channel's number
+    /// of endpoints.
     align_and_endpoints: AtomicU64,
     slots: AtomicU64,
     config: AtomicU64,
@@ -76,7 +77,7 @@ impl Entry {
         }
     }
 
-    /// Returns whether every word is zero.
+    /// Returns whether every word of the entry is zero.
     pub(super) fn is_blank(&self) -> bool {
         let words = [
             &self.fingerprint,

@@ -3,7 +3,7 @@
 use super::text;
 use core::fmt;
 
-/// The size of a name in an entry in bytes, including the zero at its end.
+/// The number of bytes that a directory entry has for a name, including the zero byte at the end.
 pub(super) const NAME: usize = 32;
 
 /// The name of an object in a region.
@@ -14,7 +14,7 @@ pub struct ObjectName(pub(super) [u8; NAME]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidObjectName {
-    /// The text is empty or has more than 31 bytes. The field is its length in bytes.
+    /// The text is empty or has more than 31 bytes. The field is the text's length in bytes.
     Length(usize),
     /// The text contains a zero byte.
     ZeroByte,
@@ -36,7 +36,7 @@ impl fmt::Display for InvalidObjectName {
 impl core::error::Error for InvalidObjectName {}
 
 impl ObjectName {
-    /// Creates a name from a text, after checking it.
+    /// Checks a text and creates an object name from the text.
     ///
     /// # Errors
     /// Fails if the text is empty, has more than 31 bytes, or contains a zero byte.
@@ -50,7 +50,7 @@ impl ObjectName {
         Ok(Self(text::encode(name)))
     }
 
-    /// Returns the name as it is stored in the entry.
+    /// Returns the name as the directory entry stores it.
     ///
     /// A peer may write any characters into the name, such as terminal escape sequences. `Display`
     /// and `Debug` escape these characters.

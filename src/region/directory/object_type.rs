@@ -5,7 +5,7 @@ use crate::platform::{ShmType, TypeInfo};
 use core::alloc::Layout;
 use core::fmt;
 
-/// The maximum length of a type's name in an entry, in bytes. Longer names are cut.
+/// The maximum length in bytes of a type name in a directory entry. Longer type names are cut.
 pub(super) const TYPE_NAME: usize = 72;
 
 /// The type of an object, as its entry in the directory records it.
@@ -33,7 +33,7 @@ impl ObjectType {
         }
     }
 
-    /// Describes an object whose layout is not known. Its size and alignment are 0.
+    /// Describes an object whose layout is not known. The returned type has size 0 and alignment 0.
     pub(crate) fn without_layout(info: &TypeInfo) -> Self {
         let max_endpoints = info.number("MAX_ENDPOINTS").unwrap_or(0);
         Self {
@@ -57,9 +57,9 @@ impl ObjectType {
         self.align.into()
     }
 
-    /// Returns the name of the type with its parameters, cut after 72 bytes.
+    /// Returns the type's name, including its parameters. A name over 72 bytes is cut.
     ///
-    /// A peer may write any characters into the name. `Display` escapes them.
+    /// A peer may write any characters into the name. `Display` escapes control characters.
     pub fn type_name(&self) -> String {
         text::decode(&self.name).into_owned()
     }
@@ -75,10 +75,11 @@ impl ObjectType {
         self.declaration
     }
 
-    /// Returns the number of slots that the type itself states, such as 4 for `RingBuffer<u64,
+    /// Returns the number of slots that the buffer's type states, such as 4 for `RingBuffer<u64,
     /// [Slot<u64>; 4]>`.
     ///
-    /// All other buffers have their capacity in the configuration.
+    /// If a buffer's type states no number of slots, the object's configuration states the
+    /// capacity.
     pub fn slots(&self) -> Option<u64> {
         (self.slots != 0).then_some(self.slots)
     }
@@ -94,7 +95,7 @@ impl fmt::Display for ObjectType {
         let (name, size) = (text::decode(&self.name), self.size);
         write!(f, "{}", name.escape_debug())?;
         match size {
-            // Size 0 means an unsized type without a valid configuration.
+            // The recorded size is 0 if the type is unsized and its configuration is not valid.
             0 => Ok(()),
             _ => write!(f, " ({size} bytes)"),
         }

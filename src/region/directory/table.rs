@@ -21,11 +21,11 @@ pub const MAX_OBJECTS: usize = 24;
 ///
 /// # How it works
 /// Under a robust lock, a process writes an entry and builds the object in memory that no process
-/// uses yet. One store then increments the count of entries to include the new entry. Entries below
-/// the count never change, so finding an object needs no lock.
+/// uses yet. The process then stores the count of entries, which now includes the new entry.
+/// Entries below the count never change, so a process finds an object without the lock.
 ///
-/// - Of several processes that create an object with one name, exactly one builds it, because each
-///   looks for the name again under the lock.
+/// - If several processes create an object with the same name, exactly one of them builds the
+///   object. The reason is that each process looks for the name again under the lock.
 /// - No process finds an object before it is built: the Release store of the count pairs with the
 ///   Acquire load in [`objects`](Self::objects).
 ///
@@ -73,14 +73,14 @@ impl Mark {
         }
     }
 
-    /// Returns the value, or 0. A reader that gets a value other than 0 also sees the marked
-    /// object.
+    /// Returns the mark's value, or 0 if the mark is not set. A reader that gets a value other than
+    /// 0 also sees the marked object.
     pub fn get(&self) -> u64 {
         // Acquire pairs with the Release in `set`.
         self.0.load(Acquire)
     }
 
-    /// Sets the mark.
+    /// Sets the mark, which publishes the marked object.
     pub fn set(&self, mark: u64) {
         // Release pairs with the Acquire in `get`.
         self.0.store(mark, Release);
@@ -101,18 +101,18 @@ pub enum DirectoryError {
     Exists,
     /// The directory has no free entry.
     Full,
-    /// The object does not fit behind the existing ones.
+    /// The new object does not fit behind the existing objects.
     TooSmall {
         /// The offset at which the object would start.
         offset: u64,
     },
-    /// The lock of the directory stayed locked until the timeout, or is unrecoverable. Its owner is
-    /// stopped, or a faulty peer wrote into the lock.
+    /// The lock of the directory stayed locked until the timeout, or is unrecoverable. Either the
+    /// lock's owner is stopped, or a faulty peer wrote into the lock.
     Busy,
     /// The directory says that this memory is free, but the memory is in use. A faulty peer wrote
     /// into the directory.
     Occupied {
-        /// The offset of the memory.
+        /// The offset of the memory that is in use.
         offset: u64,
     },
     /// This thread cannot hold the lock of the directory.
@@ -168,12 +168,12 @@ impl<const MAX: usize> Directory<MAX> {
         }
     }
 
-    /// Returns whether no object was created in this directory, regardless of the lock's state.
+    /// Returns whether the directory is empty, regardless of the lock's state.
     pub fn is_blank(&self) -> bool {
         self.count.load(Relaxed) == 0 && self.entries.iter().all(Entry::is_blank)
     }
 
-    /// Iterates over the objects.
+    /// Iterates over the objects in the directory.
     pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
         // Acquire pairs with the Release in `create`, so the objects of all entries below the count
         // are built.
@@ -182,7 +182,7 @@ impl<const MAX: usize> Directory<MAX> {
         entries.map(|(index, entry)| entry.read(index))
     }
 
-    /// Returns the number of objects according to the header. A faulty peer may have written a
+    /// Returns the number of objects that the directory states. A faulty peer may have written a
     /// number greater than `MAX`.
     pub fn claimed(&self) -> u32 {
         self.count.load(Relaxed)
@@ -197,8 +197,8 @@ impl<const MAX: usize> Directory<MAX> {
     ///
     /// # Errors
     /// Fails if an object with this name exists, if there is no free space or no free entry for the
-    /// object, if the lock is not available, or if `build` fails. The directory has not changed
-    /// then.
+    /// object, if the lock is not available, or if `build` fails. If this function fails, the
+    /// directory has not changed.
     pub fn create(
         &self,
         new: NewObject,
@@ -249,12 +249,12 @@ impl<const MAX: usize> Directory<MAX> {
 
     /// Builds an object and sets its mark, unless the mark is already set.
     ///
-    /// Of several processes that call this function, exactly one builds the object. If that process
-    /// dies, another process builds it.
+    /// If several processes call this function, exactly one of them builds the object. If that
+    /// process dies, another process builds the object.
     ///
     /// # Errors
-    /// Fails if the lock is not available until the timeout. The inner result is the result of
-    /// `build`.
+    /// Fails if the lock does not become available before the timeout. The inner result is the
+    /// result of `build`.
     pub fn build_once<E>(
         &self,
         mark: &Mark,
@@ -274,7 +274,8 @@ impl<const MAX: usize> Directory<MAX> {
         })
     }
 
-    /// Runs `act` under the lock. An owner that died while it held the lock left nothing to repair.
+    /// Runs `act` under the directory's lock. If the lock's owner has died, the directory needs no
+    /// repair.
     fn with_lock<R>(
         &self,
         timeout: Timeout,

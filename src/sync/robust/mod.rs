@@ -1,4 +1,4 @@
-//! Primitives that survive the death of a process that uses them.
+//! Locks and semaphores that keep working after a process that uses them dies.
 //!
 //! | file | contents | built on |
 //! | --- | --- | --- |

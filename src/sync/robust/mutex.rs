@@ -49,21 +49,22 @@ use std::time::Duration;
 /// The child of a fork must not use the guard that it inherits. The child may drop the guard, which
 /// does nothing.
 ///
-/// The kernel reports the death immediately, without comparing thread ids, so a reused id is never
-/// mistaken for the dead holder. The report reaches all processes of one pid namespace.
+/// The kernel reports the death while the dying thread still has its id, so a reused id is never
+/// mistaken for the dead holder. The report works among processes of one pid namespace.
 ///
-/// The memory of the lock must not be reused while a thread of another process may still be leaving
-/// `lock` or the drop of a guard: if that thread dies there, the kernel accesses the word once more
-/// (glibc bug 14485 describes this). [`RawRobustMutex`] describes the effects of leaked guards.
+/// The memory of the lock must not be reused while a thread of another process may still be inside
+/// `lock` or the drop of a guard. If that thread dies there, the kernel accesses the lock's word
+/// once more, as glibc bug 14485 describes. [`RawRobustMutex`] describes the effects of leaked
+/// guards.
 ///
 /// # Signals
 /// Signal handlers must not use the lock, as with every lock.
 ///
 /// # How it works
-/// The lock is a [`RawRobustMutex`] in front of the data. The documentation of `RawRobustMutex`
-/// describes the states, the orderings and the kernel's part. A guard records the thread that
-/// acquired the lock, so the copy of a guard in the child of a fork never unlocks the parent's
-/// lock.
+/// A `RobustMutex` consists of a [`RawRobustMutex`], followed by the data. The documentation of
+/// `RawRobustMutex` describes the states, the orderings and the kernel's part. A guard records the
+/// thread that acquired the lock, so the copy of a guard in the child of a fork never unlocks the
+/// parent's lock.
 ///
 /// # Example
 /// Two processes share accounts, and one dies in the middle of a transfer. A thread stands for the
@@ -149,9 +150,9 @@ impl<T: Pod> ShmType for RobustMutex<T> {
 
 /// The error returned by an attempt to lock a [`RobustMutex`].
 ///
-/// The error borrows the lock, because `OwnerDied` holds the lock. Convert the error with
-/// [`mark_consistent`](Self::mark_consistent) or [`repair`](Self::repair) to get a [`LockError`],
-/// which works with `?` and `anyhow`.
+/// The error borrows the lock, because `OwnerDied` contains a guard of the lock. Convert the error
+/// with [`mark_consistent`](Self::mark_consistent) or [`repair`](Self::repair) to get a
+/// [`LockError`], which works with `?` and `anyhow`.
 ///
 /// # Example
 /// ```
@@ -186,11 +187,11 @@ pub enum RobustLockError<'a, T> {
 impl<'a, T> RobustLockError<'a, T> {
     /// Accepts the data as the dead holder left it.
     ///
-    /// Use it where no step of a holder leaves the data inconsistent:
+    /// Use this method if a holder that dies at any step leaves consistent data:
     /// `mutex.lock().or_else(RobustLockError::mark_consistent)?`.
     ///
     /// # Errors
-    /// Returns every error except `OwnerDied`, as a [`LockError`].
+    /// Returns a [`LockError`] for every error except `OwnerDied`.
     pub fn mark_consistent(self) -> Result<RobustMutexGuard<'a, T>, LockError> {
         self.into_found().map(Inconsistent::mark_consistent)
     }
@@ -200,7 +201,7 @@ impl<'a, T> RobustLockError<'a, T> {
     /// If `repair` panics, the next holder gets `OwnerDied` again.
     ///
     /// # Errors
-    /// Returns every error except `OwnerDied`, as a [`LockError`].
+    /// Returns a [`LockError`] for every error except `OwnerDied`.
     pub fn repair(self, repair: impl FnOnce(&mut T)) -> Result<RobustMutexGuard<'a, T>, LockError> {
         let mut found = self.into_found()?;
         repair(&mut found);
@@ -244,7 +245,8 @@ impl<T> RobustMutex<T> {
     /// Locks, blocking until the lock is free.
     ///
     /// # Errors
-    /// Returns any [`RobustLockError`] except `TimedOut`. `OwnerDied` holds the lock.
+    /// Returns any [`RobustLockError`] except `TimedOut`. `OwnerDied` contains a guard, so the lock
+    /// is then held.
     #[inline]
     pub fn lock(&self) -> RobustLockResult<'_, T> {
         loop {
@@ -377,7 +379,7 @@ impl<T> RobustMutex<T> {
         }
     }
 
-    /// Returns the guard of the calling thread, which has acquired the lock.
+    /// Creates the guard for the calling thread, which has just acquired the lock.
     #[inline]
     fn guard(&self) -> RobustMutexGuard<'_, T> {
         RobustMutexGuard {
@@ -402,7 +404,7 @@ impl RobustMutex<()> {
 
 /// Guard of a [`RobustMutex`]: gives access to the data and unlocks when dropped.
 ///
-/// The guard stays on the thread that locked:
+/// The guard cannot move to another thread:
 /// ```compile_fail,E0277
 /// static LOCK: interlatch::RobustMutex<u64> = interlatch::RobustMutex::new(0);
 /// let guard = LOCK.lock().unwrap();
@@ -410,7 +412,7 @@ impl RobustMutex<()> {
 /// ```
 ///
 /// # Process death
-/// The next holder gets `OwnerDied`: see [`RobustMutex`].
+/// If the process dies while a guard exists, the next holder gets `OwnerDied`: see [`RobustMutex`].
 #[must_use = "dropping the guard unlocks the mutex"]
 pub struct RobustMutexGuard<'a, T> {
     mutex: &'a RobustMutex<T>,
@@ -427,7 +429,7 @@ impl<'a, T> RobustMutexGuard<'a, T> {
         self.mutex
     }
 
-    /// Converts a guard into the guard that is used after an owner death.
+    /// Converts this guard into an [`Inconsistent`], the guard that reports an owner death.
     fn inconsistent(self) -> Inconsistent<'a, T> {
         Inconsistent(ManuallyDrop::new(self))
     }
@@ -483,7 +485,7 @@ impl<T> Drop for RobustMutexGuard<'_, T> {
     }
 }
 
-/// Guard of a [`RobustMutex`] whose last holder died: the data may be inconsistent.
+/// The guard of a [`RobustMutex`] whose last holder died. The data may be inconsistent.
 ///
 /// Repair the data, then call [`mark_consistent`](Self::mark_consistent). Dropping this guard
 /// instead makes the lock unrecoverable: every later attempt to lock fails.

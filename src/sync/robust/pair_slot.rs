@@ -11,14 +11,15 @@ use core::mem::offset_of;
 #[repr(C)]
 #[derive(Debug)]
 pub struct PairSlot<P = ()> {
-    /// The lock that is held by the thread that has a turn with this slot.
+    /// The lock of the slot. The thread that has a turn (the right to write or read the slot once)
+    /// holds the lock.
     pub(super) holder: RawRobustMutex,
-    /// 0 if the slot belongs to the writers, otherwise the number of the write that handed the slot
-    /// to the readers.
+    /// 0 if the slot belongs to the writers. Otherwise, the number of the write after which the
+    /// slot passed to the readers.
     ///
-    /// The lock of the pair protects this field and `next`.
+    /// The internal lock of the semaphore pair protects this field and `next`.
     pub(super) number: UnsafeCell<u64>,
-    /// The link to the next slot of the same side.
+    /// The link to the next slot in the list of the slot's side.
     pub(super) next: UnsafeCell<u64>,
     pub(super) payload: P,
 }
@@ -49,8 +50,8 @@ impl Default for PairSlot {
 
 impl<P> PairSlot<P> {
     constructor! {
-        /// Creates a slot that belongs to the writers, with a payload that the threads with turns
-        /// access.
+        /// Creates a slot that belongs to the writers. A thread that has a turn with the slot
+        /// accesses the payload.
         pub(crate) fn with_payload(payload: P) -> Self {
             Self {
                 holder: RawRobustMutex::new(),
@@ -61,12 +62,12 @@ impl<P> PairSlot<P> {
         }
     }
 
-    /// Returns the payload that the threads with turns access.
+    /// Returns the payload of the slot, which the thread that has a turn with the slot accesses.
     pub(crate) fn payload(&self) -> &P {
         &self.payload
     }
 
-    /// Returns whether a living thread has a turn with this slot.
+    /// Returns whether a living thread currently has a turn with this slot.
     pub(super) fn is_held(&self) -> bool {
         self.holder.is_locked()
     }
@@ -76,12 +77,13 @@ impl<P> PairSlot<P> {
 ///
 /// # Safety
 /// `slots` returns the same slots on every call, and at least one slot. The slots belong to this
-/// value: no other value returns any of them. Several threads may call `slots` at the same time.
+/// value, so `slots` of another value never returns them. Several threads may call `slots` at the
+/// same time.
 pub unsafe trait PairSlots {
-    /// The data that the threads with turns of a slot access.
+    /// The data in a slot, which the thread that has a turn with the slot accesses.
     type Payload;
 
-    /// The slots.
+    /// Returns the slots.
     fn slots(&self) -> &[PairSlot<Self::Payload>];
 }
 
@@ -105,7 +107,7 @@ unsafe impl<P> PairSlots for [PairSlot<P>] {
     }
 }
 
-/// One of the two sides of a pair.
+/// One of the two sides of a semaphore pair: the writers or the readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PairSide {
     Writers,

@@ -15,15 +15,15 @@ use core::marker::PhantomData;
 
 const FREE: u32 = 0;
 
-/// The word of an unrecoverable lock. No thread has this id, so no owned word has all of these bits
-/// and neither flag.
+/// The word of an unrecoverable lock. No thread has the id with all of these bits, so no lock that
+/// a thread holds has this word.
 const UNRECOVERABLE: u32 = OWNER;
 
 const ALL: u32 = u32::MAX;
 
 /// Mutual exclusion that survives the death of a holder.
 ///
-/// A robust lock reports an owner death to the next holder: see [`Acquired`].
+/// The lock reports the death of its owner to the next holder: see [`Acquired`].
 ///
 /// # Safety
 /// After `lock_with` returns `Ok`, no other call of `lock_with` returns `Ok` before the matching
@@ -51,7 +51,7 @@ pub unsafe trait RobustLock: Sync {
     /// Returns any [`LockError`]. The lock is then unchanged.
     fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError>;
 
-    /// Unlocks. After an owner death, this declares the protected data consistent.
+    /// Unlocks. If the last holder died, unlocking also declares the protected data consistent.
     ///
     /// # Safety
     /// The caller holds the lock.
@@ -66,8 +66,8 @@ pub unsafe trait RobustLock: Sync {
 
 /// A lock of 40 bytes that survives the death of its holder, without data.
 ///
-/// Use [`RobustMutex`](super::RobustMutex) unless the data lies elsewhere. The lock works for
-/// threads and for processes that share memory. Zeroed memory is a free lock.
+/// Use [`RobustMutex`](super::RobustMutex) unless the data must be outside the lock. The lock works
+/// for threads and for processes that share memory. Zeroed memory is a free lock.
 ///
 /// # Errors
 /// [`LockError`] lists the errors. A thread can hold 128 robust locks at a time.
@@ -85,10 +85,11 @@ pub unsafe trait RobustLock: Sync {
 ///
 /// # Leaks
 /// A lock must not be moved, freed or unmapped while it is held. Guards ensure this, unless a guard
-/// is leaked (`mem::forget`). If the thread that leaked the guard drops the lock or its region, the
-/// lock is removed from the kernel's list in time. If the lock is moved, or if another thread drops
-/// the lock or its region, the kernel may write to the old address when the holder ends. The holder
-/// may also write there when it unlocks another lock, and may crash. Safe code can cause this. Leak
+/// is leaked (`mem::forget`). Suppose that a thread has leaked a guard. If the same thread then
+/// drops the lock or its region, this crate removes the lock from the kernel's list before the
+/// memory is freed. If the lock is moved, or if another thread drops the lock or its region, the
+/// kernel may write to the old address when the holder ends. The holder itself may write to the old
+/// address when it unlocks another lock, and may crash. Safe code can cause these writes. So leak
 /// only guards of locks that are never freed.
 ///
 /// # How it works
@@ -106,20 +107,22 @@ pub unsafe trait RobustLock: Sync {
 /// that has slept acquires the lock with `WAITERS` set, because it cannot know whether other
 /// threads sleep.
 ///
-/// Each thread announces the word that it works on before it locks or unlocks, and links the words
-/// that it holds into the kernel's list. A thread can die after the exchange that acquires the word
-/// but before it links the word, or after it unlinks the word but before the wake-up. In both cases
-/// the word is announced, and the kernel handles the announced word like the words of the list. If
-/// the word is free, the kernel wakes one waiter. So a wake-up that the dead thread owed or had
-/// received reaches another waiter.
+/// Before a thread locks or unlocks, it tells the kernel the address of the word: the word is
+/// announced. The thread also links the words that it holds into the kernel's list. A thread can
+/// die after the exchange that acquires the word but before it links the word, or after it unlinks
+/// the word but before the wake-up. In both cases the word is announced, so the kernel handles the
+/// word as if it were in the list. If the announced word is free, the kernel wakes one waiter. So
+/// if the dead thread was about to wake a waiter, or had just been woken itself, another waiter is
+/// woken.
 ///
 /// In two cases, sleepers continue only when they recheck after the
 /// [`recheck_interval`](crate::sync::recheck_interval):
-/// - A thread owes or has received a wake-up, another thread acquires the free lock, and then the
-///   first thread dies. The kernel finds an owner and wakes no waiter, and that owner does not know
-///   of the sleepers.
+/// - A thread is about to wake a waiter, or has just been woken. Another thread then acquires the
+///   free lock, and the first thread dies. The kernel sees that the lock has an owner and wakes no
+///   waiter. The owner does not know of the sleepers.
 /// - A thread dies after it has made the lock unrecoverable and before it has woken the sleepers.
-///   To the kernel, the word of an unrecoverable lock looks like a word with an owner.
+///   The kernel then wakes no waiter, because the word of an unrecoverable lock looks like a word
+///   with another owner.
 ///
 /// # Ordering
 /// An acquisition synchronizes with the unlock before it (Acquire and Release on the word). The
@@ -158,7 +161,8 @@ pub struct RawRobustMutex {
 }
 
 // SAFETY: the lock consists of atomic words, and this crate follows no pointer that it reads from
-// them. A word that is not a valid state comes from a faulty peer and counts as held.
+// them. If the word is not a valid state, a faulty process wrote the word, and the lock is treated
+// as held.
 unsafe impl ShmSafe for RawRobustMutex {
     fn initial() -> Self {
         Self::new()
@@ -172,7 +176,7 @@ impl ShmType for RawRobustMutex {
 /// The state in which a robust lock was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquired {
-    /// The last holder unlocked normally, or the lock was never held.
+    /// The last holder unlocked the lock normally, or no thread has held the lock yet.
     Clean,
     /// The last holder died or panicked while it held the lock. The protected data may be
     /// inconsistent.
@@ -180,7 +184,7 @@ pub enum Acquired {
 }
 
 impl Acquired {
-    /// Returns the state of a lock whose word was `word` before the acquisition.
+    /// Returns the state of a lock whose word was `word` just before it was acquired.
     fn from_word(word: u32) -> Self {
         match word & OWNER_DIED {
             0 => Self::Clean,
@@ -228,11 +232,12 @@ impl From<RobustListError> for LockError {
 enum Obstacle {
     /// The thread is not registered, or holds the maximum number of robust locks.
     NoRoom,
-    /// The word had this value and stays announced.
+    /// The word had this value, so the lock was not acquired. The word is still announced to the
+    /// kernel.
     Word(u32),
 }
 
-/// The states of the word that a waiting thread distinguishes.
+/// The states of the lock's word that a waiting thread must distinguish.
 enum WordState {
     Free,
     Held,
@@ -288,7 +293,8 @@ impl RawRobustMutex {
             }
             owner.set_pending(&self.word);
             self.acquire_free(owner.id()).map_err(Obstacle::Word)?;
-            // The word stays announced, which is harmless because the word is also in the list.
+            // The word stays announced to the kernel, which is harmless because the word is also in
+            // the list.
             owner.link(&self.word);
             Ok(())
         })
@@ -335,15 +341,15 @@ impl RawRobustMutex {
 
     /// Returns whether the last holder died and the lock has not been acquired since then.
     ///
-    /// If so, the writes of the dead thread are visible.
+    /// If this method returns true, the caller sees all writes of the dead holder.
     #[inline]
     pub(crate) fn is_owner_died(&self) -> bool {
-        // Acquire pairs with the kernel's Release when it marks the word of a dead owner.
+        // Acquire pairs with the Release with which the kernel marks the word of a dead owner.
         let word = load_latest_acquire(self.word.word());
         word & OWNER == 0 && word & OWNER_DIED != 0
     }
 
-    /// Reads the state of a lock in foreign memory. The word is the first field.
+    /// Reads the state of a lock in another process's memory. The lock's word is the first field.
     pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<LockState> {
         let word = reader.read_u32(0)?;
         let (thread, waiters) = (word & OWNER, word & WAITERS != 0);
@@ -422,8 +428,8 @@ impl RawRobustMutex {
                 WordState::Unrecoverable => return Err(LockError::Unrecoverable),
                 WordState::Free => {
                     let owned = thread | (found & WAITERS) | mark;
-                    // Acquire pairs with the Release of `release_as`, and with the kernel's Release
-                    // when it marks the word of a dead owner.
+                    // Acquire pairs with the Release of `release_as`, and with the Release with
+                    // which the kernel marks the word of a dead owner.
                     match word.compare_exchange(found, owned, Acquire, Relaxed) {
                         Ok(_) => {
                             spin.record_success();
@@ -457,7 +463,8 @@ impl RawRobustMutex {
         Ok(futex::wait(word, marked, deadline))
     }
 
-    /// Replaces the owner's id with `word`, and wakes the waiters that need to see the change.
+    /// Replaces the owner's id in the word with `word`, and wakes the waiters that must see the new
+    /// word.
     ///
     /// Does nothing if the calling thread does not hold the lock, for example in the child of a
     /// fork.
@@ -473,8 +480,9 @@ impl RawRobustMutex {
             // holder sees this holder's writes.
             let before = self.word.word().swap(word, Release);
             if word == UNRECOVERABLE {
-                // This wakes all sleepers even if `WAITERS` is clear. An unlock clears the bit and
-                // wakes one thread, which may not have set the bit again for the other sleepers.
+                // All sleepers must be woken, even if `WAITERS` is clear. An earlier unlock may
+                // have cleared the bit and woken one thread, and that thread may not have set the
+                // bit again for the other sleepers.
                 self.wake(ALL);
             } else if before & WAITERS != 0 {
                 self.wake(1);
@@ -491,7 +499,7 @@ impl RawRobustMutex {
 
 // SAFETY: one step takes the word from a value without an owner to the caller's id. Only
 // `release_as`, or the kernel after the owner's death, removes that id. Release and Acquire order
-// one holder before the next. `models/raw_robust_mutex.rs` checks both.
+// each holder's accesses before those of the next holder. `models/raw_robust_mutex.rs` checks both.
 unsafe impl RobustLock for RawRobustMutex {
     fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError> {
         self.lock_with(timeout)
@@ -516,7 +524,8 @@ impl Default for RawRobustMutex {
 
 /// Proof that a thread acquired a robust lock.
 ///
-/// The token stays on its thread. A copy in the child of a fork is recognized as inherited.
+/// A token cannot move to another thread. In the child of a fork, the token is recognized as a copy
+/// of the parent's token.
 #[derive(Debug)]
 pub(crate) struct OwnerToken {
     thread: u32,

@@ -15,9 +15,9 @@ use std::time::Duration;
 /// A semaphore of `N` permits that return when their holder dies.
 ///
 /// Use it to limit how many threads of several processes use a resource at a time, where a process
-/// may be killed at any instruction. The thread that acquired a permit also returns it. Use the
-/// plain [`Semaphore`](crate::sync::Semaphore) where one process acquires and another releases; its
-/// permits do not return when a process dies.
+/// may be killed at any instruction. Each permit is returned by the thread that acquired it. Use
+/// the plain [`Semaphore`](crate::sync::Semaphore) where one thread acquires a permit and another
+/// releases it. The permits of a plain `Semaphore` do not return when a process dies.
 ///
 /// # Cost
 /// An acquisition tries the permits one after another, so the semaphore suits dozens of permits,
@@ -39,16 +39,18 @@ use std::time::Duration;
 ///
 /// # How it works
 /// Each permit is a robust lock, and a thread that holds the permit has locked it. So the word of
-/// the permit names its holder, and the kernel marks the word when the holder ends.
+/// that lock contains the id of the permit's holder, and the kernel marks the word when the holder
+/// ends.
 ///
-/// The search for a free permit and the return of a permit happen under one more robust lock, so
-/// that a thread cannot miss a return between its failed search and its sleep. That lock protects
-/// no other data, so a thread that dies while holding that lock leaves nothing to repair. When a
-/// permit returns after a death, no waiter is notified. The waiters find the permit when they
-/// recheck. `try_acquire` does not take that lock, because the holder of the lock may be stopped.
+/// The semaphore has one more robust lock, its internal lock. A thread holds the internal lock
+/// while it searches for a free permit or returns a permit. So a thread cannot miss a return
+/// between its failed search and its sleep. The internal lock protects no data, so a thread that
+/// dies while holding the internal lock leaves nothing to repair. When a permit returns after a
+/// death, no waiter is notified. The waiters find the permit when they recheck. `try_acquire` does
+/// not take the internal lock, because a stopped thread may hold that lock.
 ///
 /// # Sources
-/// A monitor (C. A. R. Hoare, 1974) whose condition is that a permit is free.
+/// The monitor of C. A. R. Hoare (1974), here with the condition that a permit is free.
 ///
 /// # Example
 /// ```
@@ -106,7 +108,7 @@ pub enum AcquireError {
     RobustList(RobustListError),
     /// A faulty peer wrote into the object: its internal lock is unusable.
     Corrupted,
-    /// The turn is a copy in a forked child. The parent holds the turn.
+    /// The turn is a copy in a forked child, and the parent process still holds the turn.
     Inherited,
 }
 
@@ -136,7 +138,7 @@ impl From<RobustListError> for AcquireError {
     }
 }
 
-/// Converts the error of an internal lock.
+/// Converts the error of a failed attempt to take an internal lock.
 impl From<LockError> for AcquireError {
     fn from(error: LockError) -> Self {
         match error {
@@ -197,7 +199,8 @@ impl<const N: usize> RobustSemaphore<N> {
     /// Fails with `TimedOut`, `RobustList` or `Corrupted`.
     pub fn acquire_with(&self, timeout: Timeout) -> Result<RobustPermit<'_>, AcquireError> {
         if timeout == Timeout::NonBlocking {
-            // This search does not take the lock, because its holder may be stopped.
+            // This search does not take the internal lock, because a stopped thread may hold that
+            // lock.
             return self.acquire_free()?.ok_or(AcquireError::TimedOut);
         }
         let mut guard = self
@@ -210,7 +213,8 @@ impl<const N: usize> RobustSemaphore<N> {
                 Ok(Some(permit)) => return Ok(permit),
                 Err(error) => {
                     drop(guard);
-                    // This thread may have received a notification that it cannot use.
+                    // This thread may have received a notification that it cannot use, so it
+                    // notifies another waiter.
                     self.returned.notify_one();
                     return Err(error.into());
                 }
@@ -253,7 +257,8 @@ impl<const N: usize> RobustSemaphore<N> {
 }
 
 impl RobustSemaphore<1> {
-    /// Reads the state of a semaphore in foreign memory. `size` gives the number of permits.
+    /// Reads the state of a semaphore in foreign memory. The number of permits follows from `size`,
+    /// the size of the semaphore in bytes.
     pub(crate) fn read_state(reader: &dyn MemoryReader, size: u64) -> Option<RobustSemaphoreState> {
         let first = offset_of!(Self, permits) as u64;
         let each = size_of::<RawRobustMutex>() as u64;
@@ -275,11 +280,12 @@ impl<const N: usize> Default for RobustSemaphore<N> {
 
 /// A permit of a [`RobustSemaphore`] that returns when it is dropped or when its thread ends.
 ///
-/// The permit stays on the thread that acquired it. Dropping it briefly takes the internal lock of
-/// the semaphore, so the drop waits for a process that is stopped while it holds that lock.
+/// A permit cannot move to another thread. Dropping the permit briefly takes the internal lock of
+/// the semaphore. If a stopped process holds that lock, the drop waits until that process
+/// continues.
 ///
 /// # Process death
-/// The permit returns to the semaphore, and its next holder sees
+/// If the thread ends, the permit returns to the semaphore, and the permit's next holder sees
 /// [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Example
@@ -297,7 +303,7 @@ pub struct RobustPermit<'a> {
 impl RobustPermit<'_> {
     /// Returns whether the last holder of this permit died or panicked while it held the permit.
     ///
-    /// The resource that the permit stands for may be inconsistent then.
+    /// If this method returns true, the resource that the permit stands for may be inconsistent.
     pub fn is_owner_died(&self) -> bool {
         self.acquired == Acquired::OwnerDied
     }
@@ -309,8 +315,8 @@ impl Drop for RobustPermit<'_> {
             return;
         }
         // The lock fails only if this thread holds the maximum number of robust locks, or if a
-        // faulty peer has damaged the lock. A thread that is about to sleep may then miss the
-        // returned permit, and finds the permit when it rechecks.
+        // faulty peer has damaged the lock. In these cases, a thread that is about to sleep may
+        // miss the returned permit until it rechecks.
         let guard = self.lock.lock_or_repair(|()| ());
         // SAFETY: a `RobustPermit` exists only after its thread locked `permit`, `is_held_by`
         // confirmed that the thread still holds it, and only this drop unlocks it.

@@ -17,18 +17,19 @@ use std::time::Duration;
 /// A hand-off between writers and readers that survives their death.
 ///
 /// Writers and readers alternate as with [`SemaphorePair`](crate::sync::SemaphorePair). Use this
-/// type where a process may be killed during its turn. A turn holds one slot, which no other thread
-/// uses during the turn. [`RobustTurn::finish`] hands the slot to the other side. A turn that is
-/// dropped unfinished returns to its own side, and so does the turn of a thread that dies. Readers
-/// get the slots in the order in which the writers finished them.
+/// type where a process may be killed during its turn. A turn is the right of one thread to write
+/// or read one slot, which no other thread uses during the turn. [`RobustTurn::finish`] hands the
+/// slot to the other side. If a turn is dropped unfinished, or if its thread dies, the slot stays
+/// on the same side and can be acquired again. Readers get the slots in the order in which the
+/// writers finished them.
 ///
 /// `S` stores the slots: `[PairSlot; N]` inside the object (for a `static` or a region), or
 /// `[PairSlot]` behind it (in a buffer).
 ///
 /// # Cost
 /// Acquiring and finishing a turn cost the same for few slots and for many. After an owner death,
-/// the next operation visits all slots once. A turn counts as one of the 128 robust locks that a
-/// thread can hold. Acquiring and finishing the turn briefly take one more lock.
+/// the next operation visits all slots once. A thread can hold 128 robust locks, and each turn is
+/// one of them. While a thread acquires or finishes a turn, it holds one more robust lock.
 ///
 /// # Errors
 /// Operations return [`AcquireError`]. A thread that already holds the maximum number of robust
@@ -38,26 +39,26 @@ use std::time::Duration;
 /// The pair is not fair: a running thread may acquire a turn before a thread that is being woken.
 ///
 /// # Process death
-/// The turns of a thread that ends return to their side. A later attempt gets these turns
-/// immediately. A thread that already sleeps gets them within the
+/// If a thread ends during a turn, the slot of the turn becomes free for the same side. A later
+/// attempt gets the slot immediately. A thread that already sleeps gets the slot within the
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder sees
 /// [`is_owner_died`](RobustTurn::is_owner_died). The child of a fork has no turns.
 ///
 /// # How it works
-/// Each slot has a number. The number is 0 if the slot belongs to the writers. Otherwise, it is the
-/// number of writes that were finished when the slot passed to the readers. A thread has a turn
-/// while it holds the robust lock of a slot, as with the permits of a
+/// Each slot has a number. The number is 0 if the slot belongs to the writers. Otherwise, the
+/// number says how many writes were finished when the slot passed to the readers. A thread has a
+/// turn while it holds the robust lock of a slot, as with the permits of a
 /// [`RobustSemaphore`](super::RobustSemaphore).
 ///
 /// Finishing a turn changes the number of the slot in one step, and the number alone decides which
-/// side the slot belongs to. So a thread that dies has either finished its turn or not, and there
-/// is nothing to repair. One more robust lock protects the numbers and the assignment of slots to
-/// threads.
+/// side the slot belongs to. So a thread that dies has either finished its turn or not, and no slot
+/// is left in a state between the two. One more robust lock protects the numbers and the assignment
+/// of slots to threads.
 ///
 /// The slots of each side form a list in the order of use, so that no operation searches all slots.
-/// The lists can be derived from the numbers. A change first marks the lists as incomplete, and
-/// finally marks them as complete. If the lists are incomplete, the next holder of the lock derives
-/// them again.
+/// The lists can be derived from the numbers. Before a thread changes the lists, it marks them as
+/// incomplete, and afterwards it marks them as complete. If the lists are incomplete, the next
+/// holder of the lock derives them again.
 ///
 /// # Sources
 /// - The pair of semaphores of the course notes, generalized in the same way as
@@ -166,7 +167,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the writers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut`, `RobustList` or `Corrupted`.
     pub fn write_timeout(&self, timeout: Duration) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.write_with(Timeout::after(timeout))
     }
@@ -174,7 +175,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the writers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut`, `RobustList` or `Corrupted`.
     pub fn write_with(&self, timeout: Timeout) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.acquire_with(PairSide::Writers, timeout)
     }
@@ -198,7 +199,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the readers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut`, `RobustList` or `Corrupted`.
     pub fn read_timeout(&self, timeout: Duration) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.read_with(Timeout::after(timeout))
     }
@@ -206,12 +207,12 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     /// Acquires a turn of the readers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `RobustList` or `Corrupted`.
+    /// Fails with `TimedOut`, `RobustList` or `Corrupted`.
     pub fn read_with(&self, timeout: Timeout) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.acquire_with(PairSide::Readers, timeout)
     }
 
-    /// The number of slots.
+    /// Returns the number of slots.
     pub fn slots(&self) -> usize {
         self.slots.slots().len()
     }
@@ -260,11 +261,13 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
             return Ok(None);
         };
         let acquired = acquired.map_err(|error| {
-            // This thread may have received a notification that it cannot use.
+            // This thread may have received a notification that it cannot use, so it notifies
+            // another waiter.
             self.condvar(side).notify_one();
             match error {
                 LockError::RobustList(error) => error.into(),
-                // The slot was free, and correct processes acquire slots only under the lock.
+                // The slot was free, and correct processes acquire slots only under the internal
+                // lock. So a failure here means that a faulty process changed the slot.
                 _ => AcquireError::Corrupted,
             }
         })?;
@@ -277,11 +280,12 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         }))
     }
 
-    /// Acquires a turn, runs `action` with its slot and finishes it, all under the lock.
+    /// Acquires a turn, runs `action` with the turn's slot, and finishes the turn, all under the
+    /// lock.
     ///
     /// Returns `None` as soon as `is_closed`, which runs under the lock, is true. No other reader
-    /// can overtake a reader that uses this method, not even if the reader dies. A reader whose
-    /// turn is acquired first and finished later can be overtaken.
+    /// can overtake a reader that uses this method, not even if the reader dies. A reader that
+    /// acquires a turn in one call and finishes the turn in another call can be overtaken.
     pub(crate) fn complete_unless<R>(
         &self,
         side: PairSide,
@@ -300,7 +304,8 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         };
         self.condvar(side.other()).notify_one();
         if has_closed {
-            // That was the last item. Every reader that waits for another item must see the end.
+            // This call took the last item. Every reader that waits for another item must see that
+            // no item will come.
             self.readable.notify_all();
         }
         Ok(Some(result))
@@ -333,7 +338,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         }
     }
 
-    /// Takes the lock. Its last holder may have died, which leaves nothing to repair.
+    /// Takes the internal lock. If the last holder of that lock died, there is nothing to repair.
     #[inline]
     fn lock(&self, timeout: Timeout) -> Result<LockedPair<'_, S>, LockError> {
         let guard = self
@@ -359,7 +364,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
 /// A pair whose lock the calling thread holds.
 pub(crate) struct LockedPair<'a, S: PairSlots + ?Sized> {
     pair: &'a RobustSemaphorePair<S>,
-    /// Holds `pair.lock`.
+    /// The guard of `pair.lock`, which protects the lists and numbers.
     guard: RobustMutexGuard<'a, ()>,
 }
 
@@ -374,7 +379,7 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
         unsafe { SlotOrder::new(&self.pair.lists, self.pair.slots.slots()) }
     }
 
-    /// Hands the slot to the other side.
+    /// Hands the slot at `index` to the other side.
     #[inline]
     fn pass_on(&self, side: PairSide, index: usize) {
         let number = match side {
@@ -384,17 +389,18 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
         self.order().pass_on(side, index, number);
     }
 
-    /// Counts one more finished write.
+    /// Counts one more finished write and returns its number.
     fn next_number(&self) -> u64 {
         let written = &self.pair.written;
         // SAFETY: `guard` holds the lock of the pair, which excludes every other access to
         // `written`.
         let before = written.with(|written| unsafe { *written });
-        // The number 0 would mean a slot of the writers. Only a faulty peer makes the number wrap.
+        // The number 0 is skipped, because it marks a slot of the writers. The number wraps only if
+        // a faulty process has written it.
         let number = before.wrapping_add(1).max(1);
         // SAFETY: `guard` holds the lock of the pair, which excludes every other access to
-        // `written`. A thread that dies before it uses the number leaves a gap, which changes no
-        // order.
+        // `written`. If a thread dies before it uses the number, the number stays unused, which
+        // does not change the order of the slots.
         unsafe { commit(written, number) };
         number
     }
@@ -416,8 +422,9 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
 impl RobustSemaphorePair<[PairSlot; 0]> {
     /// Reads the state of a pair in foreign memory.
     ///
-    /// `size` and `align` are those of the object. `slots` is the number of slots. If it is `None`,
-    /// the slots have no payload, and `size` determines their number.
+    /// `size` and `align` are the size and the alignment of the pair. `slots` is the number of
+    /// slots. If `slots` is `None`, the slots have no payload, and `size` determines the number of
+    /// slots.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         size: u64,
@@ -443,13 +450,14 @@ impl RobustSemaphorePair<[PairSlot; 0]> {
 }
 
 impl<P> RobustSemaphorePair<[PairSlot<P>]> {
-    /// Initializes the slots in place, because a payload may be larger than a stack.
+    /// Initializes the slots directly in their memory, because a payload may not fit on the stack.
     ///
     /// # Safety
     /// `at` is aligned and valid for writes, and no other thread accesses it. `init_payload`
     /// initializes the payload at its argument.
     pub(crate) unsafe fn init_slots(at: *mut Self, init_payload: impl Fn(*mut P)) {
-        // SAFETY: the caller passes a valid pointer. Only its length is read, not its memory.
+        // SAFETY: the caller passes a valid pointer. This code reads only the length of the slice,
+        // not its memory.
         let slots = unsafe { &raw mut (*at).slots };
         let first = slots.cast::<PairSlot<P>>();
         for index in 0..slots.len() {
@@ -468,12 +476,13 @@ impl<P> RobustSemaphorePair<[PairSlot<P>]> {
 
 /// A turn of one side of a [`RobustSemaphorePair`].
 ///
-/// The turn stays on the thread that acquired it. Dropping it unfinished returns the slot to the
-/// same side. If a panic drops it, the next holder sees [`is_owner_died`](Self::is_owner_died).
+/// A turn cannot move to another thread. Dropping a turn unfinished returns the slot to the same
+/// side. If a panic drops the turn, the next holder of the slot sees
+/// [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Process death
-/// An unfinished turn returns to the same side, and its next holder sees
-/// [`is_owner_died`](Self::is_owner_died).
+/// If the thread ends during the turn, the slot returns to the same side, and the next holder of
+/// the slot sees [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Example
 /// ```
@@ -513,15 +522,15 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
 
     /// Returns whether the last holder of this slot died or panicked during its turn.
     ///
-    /// The data that the slot stands for may be inconsistent then.
+    /// If this method returns true, the data that the slot stands for may be inconsistent.
     pub fn is_owner_died(&self) -> bool {
         self.acquired == Acquired::OwnerDied
     }
 
     /// Finishes the turn and hands the slot to the other side.
     ///
-    /// The call briefly takes the internal lock of the pair, so it waits for a process that is
-    /// stopped while it holds that lock.
+    /// The call briefly takes the internal lock of the pair. If a stopped process holds that lock,
+    /// the call waits until that process continues.
     ///
     /// # Errors
     /// Returns `Inherited` in the child of a fork. Returns `RobustList` if this thread holds the
@@ -532,7 +541,7 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
         turn.end(true)
     }
 
-    /// The slot that the turn holds.
+    /// Returns the slot that the turn holds.
     pub(crate) fn slot(&self) -> &'a PairSlot<S::Payload> {
         &self.pair.slots.slots()[self.index]
     }
@@ -543,12 +552,12 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
             return Err(AcquireError::Inherited);
         }
         // The lock fails only if this thread holds the maximum number of robust locks, or if a
-        // faulty peer has damaged the lock. A thread that is about to sleep may then miss the slot,
-        // and finds the slot when it rechecks.
+        // faulty peer has damaged the lock. In these cases, a thread that is about to sleep may
+        // miss the free slot until it rechecks.
         let locked = pair.lock(Timeout::Infinite);
-        // The slot is freed before it is passed on. So after a death, the next holder of the lock
-        // finds no slot of the other side that the kernel has not freed yet, and overtakes no such
-        // slot.
+        // The slot's own lock is released before the slot passes to the other side. Otherwise, if
+        // this thread died between the two steps, a thread of the other side could find the slot
+        // still locked and skip it.
         // SAFETY: a turn exists only after its thread locked `holder`, `is_held_by` confirmed that
         // the thread still holds the lock, and `end` runs once per turn.
         unsafe {
@@ -573,7 +582,8 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
 
 impl<S: PairSlots + ?Sized> Drop for RobustTurn<'_, S> {
     fn drop(&mut self) {
-        // The child of a fork has nothing to return. After any other error the slot is free anyway.
+        // An error can be ignored. The child of a fork has no slot to return, and after any other
+        // error the slot is already free.
         let _ = self.end(false);
     }
 }

@@ -1,14 +1,16 @@
 //! The order in which the slots of a robust semaphore pair are used.
 //!
 //! Each side has a list of its slots, and the first slot of the list is the next to be used. A slot
-//! links to the next slot of its side, and moves to the end of the other side's list when a turn
-//! with it is finished. While a thread has a turn with a slot, and when an unfinished turn ends,
-//! the slot keeps its position. So a search skips the slots in use, and no others.
+//! links to the next slot of its side. When a thread finishes a turn (one write or read of the
+//! slot), the slot moves to the end of the other side's list. A slot keeps its position in the list
+//! during a turn, and also if the turn ends unfinished. So a search for a free slot visits only the
+//! slots in use and the first free slot.
 //!
 //! **Process death.** The lists can be derived from the numbers of the slots: the readers' slots
-//! are in the order of their numbers. A change of the lists first marks them as incomplete, and
-//! finally marks them as complete. The next holder of the lock derives incomplete lists again from
-//! the numbers. The first holder of all does the same.
+//! are in the order of their numbers. Before a thread changes the lists, it marks them as
+//! incomplete, and afterwards it marks them as complete. If the lists are incomplete, the next
+//! holder of the lock derives them again from the numbers. In a new pair, the first holder of the
+//! lock also derives the lists.
 //!
 //! **Faulty peers.** A link is the index of a slot plus 1. Every value leads to a slot or ends the
 //! list, and a walk visits at most as many slots as the pair has.
@@ -20,7 +22,7 @@ use crate::platform::{UnsafeCell, constructor};
 /// The link that ends a list.
 const END: u64 = 0;
 
-/// The lists of both sides, which the lock of the pair protects.
+/// The lists of slots of both sides, which the internal lock of the semaphore pair protects.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct SlotLists {
@@ -58,14 +60,15 @@ impl SlotList {
     }
 }
 
-/// Exclusive access to the lists and the numbers of the slots of one pair.
+/// Exclusive access to the lists of one semaphore pair and to the numbers of its slots.
 pub(super) struct SlotOrder<'a, P> {
     lists: &'a SlotLists,
     slots: &'a [PairSlot<P>],
 }
 
 impl<'a, P> SlotOrder<'a, P> {
-    /// Creates the access, and derives the lists again if they are incomplete.
+    /// Creates the access to the lists of a pair, and derives the lists again if they are
+    /// incomplete.
     ///
     /// # Safety
     /// `lists` and `slots` belong to one pair, and the caller holds the lock of that pair while the
@@ -78,7 +81,7 @@ impl<'a, P> SlotOrder<'a, P> {
         order
     }
 
-    /// Returns whether `side` has no slot.
+    /// Returns whether no slot belongs to `side`.
     pub(super) fn is_empty(&self, side: PairSide) -> bool {
         self.read(&self.list(side).first) == END
     }
@@ -95,13 +98,14 @@ impl<'a, P> SlotOrder<'a, P> {
         sides.filter(|found| *found == side).count()
     }
 
-    /// Gives the slot at `index` its new number, which makes it the last slot of the other side.
+    /// Gives the slot at `index` a new number, and moves the slot to the end of the other side's
+    /// list.
     #[inline]
     pub(super) fn pass_on(&self, from: PairSide, index: usize, number: u64) {
         self.commit(&self.lists.are_complete, 0);
         self.commit(&self.slots[index].number, number);
-        // If a faulty peer changed the list, the slot may be missing in it. The lists then stay
-        // marked as incomplete.
+        // If a faulty process changed the list, the slot may be missing from the list. The lists
+        // then stay marked as incomplete.
         if self.remove(from, index) {
             self.append(from.other(), index);
             self.commit(&self.lists.are_complete, 1);
@@ -119,7 +123,7 @@ impl<'a, P> SlotOrder<'a, P> {
         PairSide::from_number(self.read(&slot.number))
     }
 
-    /// Returns the slot that a link leads to.
+    /// Returns the slot to which a link leads, or `None` at the end of the list.
     fn linked(&self, link: u64) -> Option<&'a PairSlot<P>> {
         self.slots.get(usize::try_from(link).ok()?.checked_sub(1)?)
     }
@@ -194,7 +198,7 @@ impl<'a, P> SlotOrder<'a, P> {
         cell.with_mut(|target| unsafe { target.write_volatile(value) });
     }
 
-    /// Writes the value after everything that this thread wrote before.
+    /// Writes the value after all earlier writes of this thread.
     #[track_caller]
     fn commit(&self, cell: &UnsafeCell<u64>, value: u64) {
         // SAFETY: the caller of `new` holds the lock of the pair, which excludes every other access

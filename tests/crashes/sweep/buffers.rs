@@ -89,7 +89,7 @@ pub fn operations<B: SweptBuffer>() -> [Operation; 6] {
     ]
 }
 
-/// Sends three items through two slots. Stops if the receiver has disconnected.
+/// Sends three items through a buffer with two slots. Stops if the receiver has disconnected.
 fn send_three(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     if let Ok(sender) = buffer.sender() {
         for item in 1..=3 {

@@ -241,7 +241,7 @@ fn offer(objects: &Objects) {
     objects.sent.store(ITEM, Relaxed);
 }
 
-/// Checks that either the child received the item, or the item can be received here.
+/// Checks that either the child received the item, or the parent can still receive it.
 fn is_received_once(objects: &Objects) {
     let begin = Instant::now();
     let mut taken = u32::from(objects.queue.load(Relaxed) == ITEM);

@@ -42,7 +42,7 @@ pub fn operations() -> [Operation; 6] {
         Operation {
             name: "send that waits",
             prepare: |objects| send_and_die(objects, &[1, 2]),
-            // The receiver that frees a slot then dies. The sender may observe the death before the
+            // The receiver frees a slot and then dies. The sender may observe the death before the
             // free slot.
             perform: |objects| {
                 with_sender(objects, |sender| {
@@ -134,7 +134,7 @@ fn recv_expected(receiver: &mut Receiver<'_, Ring>, item: u64) {
     assert_eq!(receiver.recv_with(timeout()), Ok(item), "the oldest item");
 }
 
-/// Sends three items through two slots. Stops if the receiver has disconnected.
+/// Sends three items through a ring with two slots. Stops if the receiver has disconnected.
 fn send_three(objects: &Objects) {
     let Ok(sender) = objects.ring.sender() else {
         return;

@@ -40,7 +40,7 @@ pub fn reason_to_skip() -> Option<String> {
     }
 }
 
-/// Runs the operation in a new child up to the kill, then runs the check.
+/// Runs the operation in a new child, kills the child, and then runs the operation's check.
 pub fn kill(index: usize, operation: &Operation, kill: Kill) -> Outcome {
     let region = Region::memfd("sweep", SIZE).expect("a region");
     let objects: &Objects = region.create("objects", ()).expect("the region has room");
@@ -61,7 +61,7 @@ pub fn kill(index: usize, operation: &Operation, kill: Kill) -> Outcome {
     })
 }
 
-/// Steps the child up to the kill.
+/// Steps the child instruction by instruction until it is killed.
 fn step(actor: &Actor, operation: &Operation, kill: Kill, unblock: impl Fn()) -> Outcome {
     let pid = actor.pid();
     assert_eq!(waitpid(pid, None), Ok(WaitStatus::Stopped(pid, SIGSTOP)));
@@ -100,7 +100,7 @@ fn is_at_a_system_call(pid: Pid) -> bool {
 }
 
 /// Waits for the next stop of the child, and unblocks the child if it sleeps. Returns `None` if the
-/// child sleeps and the test is to kill it while it sleeps.
+/// child sleeps and the test must kill the child during its sleep.
 fn next_stop(actor: &Actor, kill: Kill, unblock: &impl Fn()) -> Option<WaitStatus> {
     let begin = Instant::now();
     let mut is_unblocked = false;

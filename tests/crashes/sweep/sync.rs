@@ -127,7 +127,7 @@ pub const OPERATIONS: [Operation; 15] = [
     Operation {
         name: "condvar wait on a robust lock",
         perform: decrement_items,
-        // This adds one item for the child and one item for the peer.
+        // The parent adds one item for the child and one item for the peer.
         unblock: |objects| (0..2).for_each(|_| increment_items(objects)),
         peer: decrement_items,
         check: increment_items,

@@ -1,8 +1,9 @@
-//! The cost of passing messages between processes, compared with the kernel's own channels.
+//! Measures the cost of passing messages between processes, compared with the kernel's own
+//! channels.
 //!
-//! All channels of a comparison have the same capacity in bytes, and the receiver reads every cache
-//! line of a message. The subjects take turns in rounds of a few milliseconds. Then criterion
-//! measures each subject, unless `--table` is given.
+//! All channels in a comparison have the same capacity in bytes, and the receiver reads every cache
+//! line of each message. The subjects run alternately, in rounds of a few milliseconds. After the
+//! rounds, criterion measures each subject, unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench links
@@ -10,10 +11,11 @@
 //! cargo bench --bench links -- --table "64 B over pipes"   one comparison
 //! ```
 //!
-//! **Equal work.** The peers do what the links do:
+//! **Equal work.** The peers do the same work as the links:
 //!
-//! - A stream has no message boundaries. The peer of a stream link sends the length and the message
-//!   with one `writev(2)`. It reads the length and then the message.
+//! - A byte stream has no message boundaries. The peer of a stream link therefore sends the length
+//!   and the message with one `writev(2)`. The peer's receiver reads the length first and then the
+//!   message.
 //! - A seqpacket socket returns 0 both for an empty message and for the end of the stream. To
 //!   distinguish them, the peer requests credentials and receives with `recvmsg(2)`, which reports
 //!   whether a message carries credentials.

@@ -77,12 +77,12 @@ where
     Ok(())
 }
 
-/// Returns a region size that suffices for each of these objects.
+/// Returns a region size that is large enough for any object of this benchmark.
 const fn room<const N: usize>() -> usize {
     (2 * N + 512) * slots(N) + ROOM
 }
 
-/// Adds a channel with the goal to be as fast as a pipe.
+/// Adds a channel to the comparison. The channel's goal is to be as fast as a pipe.
 fn add<const N: usize, C: Channel<N>>(
     comparison: &mut Comparison,
     name: &str,
@@ -117,7 +117,7 @@ fn growing<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
     [u8; N]: Pod,
 {
-    // The capacity equals that of the other channels.
+    // The buffer has the same capacity as the other channels.
     let one_segment = GrowthLimit {
         items: slots(N) as u32,
         segments: 1,
@@ -145,7 +145,8 @@ where
         GROWING_FILE,
         at_most(SHARED),
     );
-    // This comparison has no goal, because a full pipe blocks its sender and reuses its pages.
+    // This comparison has no goal, because the two subjects differ: a full pipe blocks its sender
+    // and reuses the pipe's pages.
     comparison.versus("UnboundedBuffer, growing, processes", PIPE, None);
     comparison.peer(stream::<N, _>(
         "growing file",
@@ -155,7 +156,7 @@ where
     Ok(())
 }
 
-/// Creates a queue and returns its name. The queue is removed at the end of the comparison.
+/// Creates a queue and returns the queue's name. The queue is removed at the end of the comparison.
 fn queue<const N: usize>(
     comparison: &mut Comparison,
     name: &str,
@@ -175,13 +176,13 @@ where
     Ok(name)
 }
 
-/// Attaches a sender, in the worker that sends.
+/// Attaches a sender to the named buffer. The sending worker calls this function.
 fn sender_of<T: Pod>(name: &RegionName) -> Sender<'static, UnboundedBuffer<T>> {
     let sender = attach(name).sender();
     sender.expect("the other side is open")
 }
 
-/// Attaches a receiver, in the worker that receives.
+/// Attaches a receiver to the named buffer. The receiving worker calls this function.
 fn receiver_of<T: Pod>(name: &RegionName) -> Receiver<'static, UnboundedBuffer<T>> {
     let receiver = attach(name).receiver();
     receiver.expect("the other side is open")
@@ -191,7 +192,7 @@ fn attach<T: Pod>(name: &RegionName) -> &'static UnboundedBuffer<T> {
     leak(UnboundedBuffer::attach(name).expect("the queue exists until the end"))
 }
 
-/// A robust buffer whose items are filled and read in place.
+/// A robust buffer whose items are written and read directly in the buffer.
 struct Loans<const N: usize>(&'static Robust<N>)
 where
     [u8; N]: Pod;
@@ -220,7 +221,7 @@ where
     }
 }
 
-/// A byte pipe of interlatch.
+/// A channel over interlatch's `BytePipe`.
 struct BytePipeChannel(&'static BytePipe<[Slot<u8>]>);
 
 impl<const N: usize> Channel<N> for BytePipeChannel {
@@ -235,8 +236,8 @@ impl<const N: usize> Channel<N> for BytePipeChannel {
     }
 }
 
-/// An unbounded buffer whose items are sent and received by value. Its sender never blocks, but
-/// retries when the buffer is at its limit of segments.
+/// An unbounded buffer whose items are sent and received by value. The sender never blocks. If the
+/// buffer has reached its limit of segments, the sender retries.
 struct Unbounded(RegionName);
 
 impl<const N: usize> Channel<N> for Unbounded
@@ -259,7 +260,8 @@ where
     }
 }
 
-/// An unbounded buffer whose items are sent from and received into the caller's memory.
+/// An unbounded buffer that sends items from the caller's memory and receives items into the
+/// caller's memory.
 struct UnboundedByRef(RegionName);
 
 impl<const N: usize> Channel<N> for UnboundedByRef
@@ -280,7 +282,8 @@ where
     }
 }
 
-/// A peer whose sender never blocks. A file in memory holds the items, and an eventfd counts them.
+/// A peer whose sender never blocks. A file in memory holds the items, and an eventfd counts the
+/// unread items.
 ///
 /// The receiver returns the memory of read items to the kernel, one segment at a time.
 struct GrowingFile {
@@ -336,7 +339,7 @@ fn retry_while_full<T>(mut send: impl FnMut() -> Result<(), SendTimeoutError<T>>
     }
 }
 
-/// A pipe for messages and a pipe for their acknowledgements.
+/// A channel of two pipes: one for the messages and one for their acknowledgements.
 struct AcknowledgedPipe([&'static ByteStream; 2]);
 
 fn acknowledged<const N: usize>(comparison: &mut Comparison) -> Result<()>

@@ -1,4 +1,4 @@
-//! `PipeBuffer`, and pipes that are used directly through system calls.
+//! Compares `PipeBuffer` with pipes that are used directly through system calls.
 
 use crate::{KERNEL, slots};
 use anyhow::Result;
@@ -81,7 +81,7 @@ where
     Ok(leak(buffer))
 }
 
-/// Creates a buffer for one sender and one receiver, which need no lock.
+/// Creates a buffer for one sender and one receiver, so that neither of them needs a lock.
 fn of_two<const N: usize>() -> Result<&'static PipeBuffer<[u8; N]>>
 where
     [u8; N]: Pod,
@@ -93,7 +93,8 @@ where
     Ok(leak(buffer))
 }
 
-/// A pipe that raises no SIGPIPE. On a kernel without `RWF_NOSIGNAL`, it is a bare pipe.
+/// A pipe whose writes raise no SIGPIPE. If the kernel does not support `RWF_NOSIGNAL`, this is an
+/// ordinary pipe.
 struct NoSignal {
     pipe: &'static ByteStream,
     flags: libc::c_int,
@@ -101,11 +102,12 @@ struct NoSignal {
 
 impl NoSignal {
     fn new(room: usize) -> Result<&'static Self> {
-        /// The value of `RWF_NOSIGNAL`, which exists since Linux 6.18.
+        /// The value of the flag `RWF_NOSIGNAL`, which exists since Linux 6.18.
         const NO_SIGNAL: libc::c_int = 0x100;
         let (pipe, flags) = (ByteStream::pipe(room)?, NO_SIGNAL);
         let mut made = Self { pipe, flags };
-        // An older kernel rejects the flag only if the call has bytes to write.
+        // The test write has one byte, because an older kernel does not check the flag of an empty
+        // write.
         if made.write(b"x").is_err() {
             made.flags = 0;
             made.write(b"x")?;
@@ -140,7 +142,8 @@ impl<const N: usize> Channel<N> for NoSignal {
     }
 }
 
-/// A pipe whose users hold a lock, which is a byte in another pipe.
+/// A pipe whose senders and receivers hold a lock during each transfer. The lock is a byte in
+/// another pipe.
 struct LockedPipe<const N: usize> {
     pipe: &'static ByteStream,
     turns: [&'static ByteStream; 2],
@@ -156,7 +159,7 @@ impl<const N: usize> LockedPipe<N> {
         Ok(leak(Self { pipe, turns }))
     }
 
-    /// Calls a function while holding this side's lock.
+    /// Calls a function while holding the lock of one side.
     fn with_lock(&self, side: usize, moment: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let turn = self.turns[side];
         (&turn.receive).read_exact(&mut [0])?;
@@ -183,7 +186,7 @@ impl<const N: usize> Channel<N> for LockedPipe<N> {
     }
 }
 
-/// A [`LockedPipe`] with functions that take and return an item by value.
+/// A [`LockedPipe`] whose functions take and return an item by value.
 struct LockedPipeByValue<const N: usize>(&'static LockedPipe<N>);
 
 impl<const N: usize> LockedPipeByValue<N> {

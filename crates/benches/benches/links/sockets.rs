@@ -1,4 +1,4 @@
-//! `StreamLink` and `PacketLink`, and the same sockets used directly through system calls.
+//! Compares `StreamLink` and `PacketLink` with the same sockets used directly through system calls.
 
 use crate::KERNEL;
 use anyhow::Result;
@@ -62,7 +62,7 @@ fn packets<const N: usize>(comparison: &mut Comparison) -> Result<()> {
     Ok(())
 }
 
-/// A Unix stream with the framing of `StreamLink`.
+/// A Unix stream socket that frames messages like `StreamLink`.
 struct FramedStream(&'static ByteStream);
 
 impl FramedStream {
@@ -92,8 +92,8 @@ impl<const N: usize> Channel<N> for FramedStream {
     }
 }
 
-/// A seqpacket socket that receives credentials, which distinguish a message from the end of the
-/// stream.
+/// A seqpacket socket that receives credentials with each message. The credentials distinguish an
+/// empty message from the end of the stream.
 struct WithCredentials(&'static SeqpacketSocket);
 
 impl WithCredentials {
@@ -109,8 +109,8 @@ impl WithCredentials {
         let received = recvmsg::<()>(from, &mut room, None, MsgFlags::MSG_TRUNC);
         let received = received.expect("the sender is alive");
         assert_eq!(received.bytes, length);
-        // The call provides no buffer for the credentials, so the kernel reports truncated control
-        // data.
+        // The call provides no buffer for the credentials. For each message, the kernel therefore
+        // reports truncated control data.
         assert!(
             received.flags.contains(MsgFlags::MSG_CTRUNC),
             "the message carries credentials"
@@ -128,7 +128,7 @@ impl<const N: usize> Channel<N> for WithCredentials {
     }
 }
 
-/// A [`WithCredentials`] socket that returns a new `Vec` per message.
+/// A [`WithCredentials`] socket that returns each message in a new `Vec`.
 struct CredentialsNewVec(&'static WithCredentials);
 
 impl<const N: usize> Channel<N> for CredentialsNewVec {
@@ -149,7 +149,7 @@ impl<const N: usize> Channel<N> for CredentialsNewVec {
     }
 }
 
-/// A link of interlatch that receives into a reused buffer.
+/// An interlatch link that receives all messages into the same buffer.
 struct LinkChannel<L>([TakeOnce<L>; 2]);
 
 impl<L> LinkChannel<L> {
@@ -182,7 +182,7 @@ impl<L: Link + Send + 'static, const N: usize> Channel<N> for LinkChannel<L> {
     }
 }
 
-/// A link of interlatch that returns a new `Vec` per message.
+/// An interlatch link that returns each message in a new `Vec`.
 struct NewVec<L>(LinkChannel<L>);
 
 impl<L: Link + Send + 'static, const N: usize> Channel<N> for NewVec<L> {

@@ -1,4 +1,4 @@
-//! A minimal ring.
+//! A minimal ring that shows how fast a ring can be.
 
 use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use anyhow::Result;
@@ -7,8 +7,8 @@ use interlatch::platform::{AtomicU64, UnsafeCell};
 use interlatch_benches::{Padded, shared};
 use std::hint::spin_loop;
 
-/// A ring without handles, sleeping and disconnection. It has two counts and the slots. Each side
-/// also keeps a copy of the other side's count.
+/// A ring that has neither handles nor sleeping nor disconnection. The ring consists of two counts
+/// and the slots. Each side also keeps a local copy of the other side's count.
 #[repr(C)]
 struct Bare {
     written: Padded<AtomicU64>,
@@ -16,7 +16,7 @@ struct Bare {
     slots: [UnsafeCell<u64>; CAPACITY],
 }
 
-// SAFETY: the counts give each slot to one side at a time.
+// SAFETY: the two counts ensure that only one side accesses a slot at a time.
 unsafe impl Sync for Bare {}
 
 impl Bare {
@@ -29,9 +29,9 @@ impl Bare {
     }
 }
 
-/// Each side passes the number of its next slot and its copy of the other side's count.
+/// The callers pass the number of their next slot and their copy of the other side's count.
 impl Bare {
-    /// Waits for free slots and returns their number, up to `max`.
+    /// Waits for free slots and returns the number of free slots, up to `max`.
     fn free(&self, next: u64, seen: &mut u64, max: u64) -> u64 {
         while next - *seen == CAPACITY as u64 {
             *seen = self.read.0.load(Acquire);
@@ -42,7 +42,7 @@ impl Bare {
         (CAPACITY as u64 - (next - *seen)).min(max)
     }
 
-    /// Waits for items and returns their number, up to `max`.
+    /// Waits for filled slots and returns the number of filled slots, up to `max`.
     fn filled(&self, next: u64, seen: &mut u64, max: u64) -> u64 {
         while next == *seen {
             *seen = self.written.0.load(Acquire);
@@ -85,7 +85,7 @@ impl Bare {
         sum
     }
 
-    /// Returns `count` slots that start with slot `next`, in one or two pieces.
+    /// Returns `count` slots, starting with slot `next`, as one or two contiguous pieces.
     fn pieces(&self, next: u64, count: u64) -> impl Iterator<Item = &UnsafeCell<u64>> {
         let (slot, count) = (next as usize % CAPACITY, count as usize);
         let first = count.min(CAPACITY - slot);
@@ -96,7 +96,7 @@ impl Bare {
         pieces.into_iter().flatten()
     }
 
-    /// Copies items into the ring.
+    /// Copies items from a slice into the ring.
     fn send(&self, mut items: &[u64], (next, seen): &mut (u64, u64)) {
         while !items.is_empty() {
             let free = self.free(*next, seen, items.len() as u64);
@@ -111,7 +111,7 @@ impl Bare {
         }
     }
 
-    /// Copies items out of the ring and returns their number.
+    /// Copies items out of the ring into a slice and returns the number of items.
     fn recv(&self, items: &mut [u64], (next, seen): &mut (u64, u64)) -> usize {
         let filled = self.filled(*next, seen, items.len() as u64);
         for (slot, item) in self.pieces(*next, filled).zip(items) {
@@ -129,7 +129,7 @@ pub fn ends(mode: Mode) -> Result<RingEnds> {
     let produce = move || -> Produce {
         let mut ends = (0, 0);
         match mode {
-            // With a constant batch of 1 the compiler removes the inner loop.
+            // The batch size is the constant 1, so that the compiler removes the inner loop.
             Mode::Items => Box::new(move |count| bare.produce(count, &mut ends, 1)),
             Mode::InPlace => Box::new(move |count| bare.produce(count, &mut ends, BATCH as u64)),
             Mode::Slices => Box::new(move |count| {

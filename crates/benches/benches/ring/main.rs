@@ -1,7 +1,8 @@
-//! The throughput of a ring, compared with rtrb and with a minimal ring that only spins.
+//! Measures the throughput of a ring, compared with rtrb and with a minimal ring that only spins.
 //!
-//! A producer sends numbers and a consumer adds them, each on its own core if possible. Items pass
-//! one by one, in slices, or in place. In place, the workers write and read runs of slots directly.
+//! A producer sends numbers and a consumer adds them up. Each of the two runs on its own core if
+//! possible. The items pass through the ring one by one, in slices, or in place. In place means
+//! that the workers write and read several consecutive slots directly.
 //!
 //! ```text
 //! cargo bench --bench ring -- --table
@@ -21,21 +22,22 @@ use std::time::Duration;
 
 const ROUNDS: usize = 31;
 const ROUND: Length = Length::Counted(Duration::from_millis(10));
-/// The number of slots.
+/// The number of slots in each ring.
 const CAPACITY: usize = 1024;
-/// The number of items in a slice or a run.
+/// The number of items in a slice, or of slots that are accessed in place together.
 const BATCH: usize = 64;
 
-/// The function of a producer, which sends the numbers from 0 up to a count. `Consume` is the
-/// function of a consumer, which adds the numbers.
+/// A producer's function, which sends the numbers from 0 up to a count. The type `Consume` is a
+/// consumer's function, which adds up the numbers.
 type Produce = Box<dyn FnMut(u64)>;
 type Consume = Box<dyn FnMut(u64) -> u64>;
-/// Creates the function of a producer or consumer, in the worker that calls that function.
+/// Creates the function of a producer or of a consumer. The worker that runs this function creates
+/// it.
 type Make<T> = Box<dyn FnOnce() -> T + Send>;
-/// Both sides of a ring.
+/// The two sides of a ring: a producer and a consumer.
 type RingEnds = (Make<Produce>, Make<Consume>);
 
-/// How items pass the ring.
+/// How items pass through the ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Items,
@@ -93,7 +95,7 @@ fn subject(name: &str, kind: WorkerKind, (produce, consume): RingEnds) -> Subjec
     Subject::new(name, kind, vec![sender, receiver])
 }
 
-/// Calls `each` with the first number and the length of each slice.
+/// Calls `each` once per slice, with the slice's first number and its length.
 fn slices(count: u64, mut each: impl FnMut(u64, usize)) {
     let mut next = 0;
     while next < count {

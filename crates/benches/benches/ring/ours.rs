@@ -1,4 +1,4 @@
-//! The ring of interlatch.
+//! The producers and consumers of the interlatch ring.
 
 use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! The ring of the crate rtrb, between threads.
+//! The producers and consumers of the ring in the crate rtrb, which runs between threads.
 
 use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use std::hint::spin_loop;

@@ -1,4 +1,4 @@
-//! Converts a panic and the record of its execution to a [`Failure`].
+//! Converts a panic and the record of the panicking execution to a [`Failure`].
 
 use super::explore::MAX_BRANCHES;
 use super::relations;
@@ -7,7 +7,7 @@ use interlatch::platform::model::death;
 use interlatch::platform::model::event::{Event, Site};
 use interlatch::platform::model::world;
 
-/// Builds a failure from a panic message and the record of the execution that led to the panic.
+/// Builds a failure from a panic message and from the record of the panicking execution.
 pub(crate) fn describe_failure(message: &str) -> Failure {
     let message = if message.contains("maximum number of branches") {
         &format!("limit hit: an execution has more than {MAX_BRANCHES} steps; it may never end")
@@ -54,7 +54,8 @@ fn steps(events: &[Event], ends_in_a_race: bool) -> Vec<Step> {
     steps
 }
 
-/// Returns a message that names both accesses of a race. loom's own message names neither.
+/// Returns a message that names both accesses of a data race, because loom's own message names
+/// neither access.
 fn race_message(steps: &[Step]) -> Option<String> {
     let last = steps.last()?;
     let other = &steps[last.races_with?];

@@ -1,4 +1,4 @@
-//! Exploration of a model under loom.
+//! Explores a model under loom.
 
 use super::leaks;
 use super::replay::run_first;
@@ -12,23 +12,23 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// `true` if this build explores every execution (`--cfg loom`), `false` if it only runs a stress
-/// test on threads.
+/// `true` if this build explores every execution (`--cfg loom`). `false` if this build only runs a
+/// stress test on threads.
 pub const IS_EXHAUSTIVE: bool = true;
 
 /// The maximum number of scheduling points and loads in one execution. loom allocates memory for
-/// all of them before the first execution.
+/// this number before the first execution.
 pub(super) const MAX_BRANCHES: usize = 5_000;
 
-/// The number of executions between two checks of the time limit by loom.
+/// The number of executions after which loom checks the time limit again.
 const CLOCK_INTERVAL: usize = 64;
 
-/// Runs one execution of a scenario. The caller is inside loom's `check`.
+/// Runs one execution of a scenario. The caller must be inside loom's `check`.
 pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
     run(ErasedScenario::new(scenario));
 }
 
-/// Runs one execution.
+/// Runs one execution of a type-erased scenario.
 pub(crate) fn run(scenario: ErasedScenario) {
     world::begin();
     let instance: Rc<dyn Instance> = (scenario.start)().into();
@@ -46,10 +46,10 @@ pub(crate) fn run(scenario: ErasedScenario) {
     process::run(bodies, config, Box::new(move || instance.verify()));
 }
 
-/// Explores a model, including every death of its victims.
+/// Explores a model, including the death of its victims before each step.
 ///
 /// # Panics
-/// Panics at the first failure, and if the model is not deterministic or leaks memory.
+/// Panics at the first failure. Also panics if the model is not deterministic or leaks memory.
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
     set_planned_deaths(&[]);
     check_determinism_and_leaks(model);
@@ -76,10 +76,10 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     total.expect("at least the plan without a death is explored")
 }
 
-/// Calls `run` with every plan of deaths.
+/// Calls `run` once for every plan of deaths.
 ///
-/// Each victim dies before its first step, before its second step, and so on, until no execution
-/// reaches that step. `run` returns the processes that died.
+/// A plan lets a victim die before its first step, before its second step, and so on. The plans end
+/// when no execution reaches the planned step. `run` returns the processes that died.
 fn for_each_death_plan(
     victims: &[usize],
     deaths: &mut Vec<Death>,
@@ -102,13 +102,13 @@ fn for_each_death_plan(
     all
 }
 
-/// Tells the model platform which processes die, and before which step.
+/// Tells the model platform which processes die and before which step each of them dies.
 pub(super) fn set_planned_deaths(deaths: &[Death]) {
     let deaths = deaths.iter().map(|death| (death.victim, death.before));
     death::plan(deaths.collect());
 }
 
-/// Adds the figures of two explorations and keeps the weaker verdict.
+/// Combines two explorations: adds their figures and keeps the weaker verdict.
 fn merge(one: Exploration, other: Exploration) -> Exploration {
     let verdict = match (one.verdict, other.verdict) {
         (Verdict::Blind(why), _) | (_, Verdict::Blind(why)) => Verdict::Blind(why),
@@ -137,7 +137,7 @@ fn explore_one_plan(model: &Model, limits: Limits) -> Exploration {
     let begin = Instant::now();
     let leaked = leaked_by_exploration(&builder, model);
     let elapsed = begin.elapsed();
-    // A model that collects its outcomes allocates memory for them in the first exploration. In a
+    // In its first exploration, a model that collects its outcomes allocates memory for them. In a
     // second exploration, only a leak increases the allocated memory.
     let leaked = leaked.and_then(|_| leaked_by_exploration(&builder, model));
     assert!(
@@ -152,7 +152,7 @@ fn explore_one_plan(model: &Model, limits: Limits) -> Exploration {
             "the load at {load} may be hidden from the write at {write}"
         ))
     } else if elapsed >= limits.time {
-        // loom returns normally at its time limit.
+        // loom does not panic at its time limit, so this code checks whether the limit was reached.
         Verdict::Truncated
     } else {
         limits
@@ -169,9 +169,9 @@ fn explore_one_plan(model: &Model, limits: Limits) -> Exploration {
     }
 }
 
-/// Explores the model and returns how many bytes the executions leak in total.
+/// Explores the model and returns the total number of bytes that the executions leak.
 ///
-/// Returns `None` if the growth is so small that the allocator's cache can explain it.
+/// Returns `None` if the allocator's cache can explain the growth of the allocated memory.
 fn leaked_by_exploration(builder: &loom::model::Builder, model: &Model) -> Option<usize> {
     const ALLOCATOR_CACHE: usize = 64 * 1024;
     world::begin_exploration();
@@ -181,7 +181,7 @@ fn leaked_by_exploration(builder: &loom::model::Builder, model: &Model) -> Optio
     (leaked >= ALLOCATOR_CACHE.max(world::executions() as usize)).then_some(leaked)
 }
 
-/// Returns loom's configuration for a preemption bound.
+/// Returns loom's configuration for exploring with a preemption bound.
 pub(super) fn loom_builder(preemptions: Option<usize>) -> loom::model::Builder {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = MAX_BRANCHES;
@@ -189,13 +189,13 @@ pub(super) fn loom_builder(preemptions: Option<usize>) -> loom::model::Builder {
     builder
 }
 
-/// Checks that loom can explore the model.
+/// Checks that a model is suitable for loom: deterministic and without leaks.
 ///
-/// loom repeats the steps up to a branching point, so the model must be deterministic. loom runs
-/// the model millions of times, so the model must not leak memory.
+/// The model must be deterministic, because loom repeats the steps up to each branching point. The
+/// model must not leak memory, because loom runs it millions of times.
 ///
 /// # Panics
-/// Panics if the first execution differs when it is repeated, or leaks memory.
+/// Panics if a repetition of the first execution differs from it, or if the executions leak memory.
 fn check_determinism_and_leaks(model: &Model) {
     let run = || run_first(model, loom_builder(Some(0)));
     let [first, second] = [(); 2].map(|()| {

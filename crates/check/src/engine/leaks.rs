@@ -1,13 +1,13 @@
-//! Detection of models that leak memory.
+//! Detects models that leak memory.
 
 /// Returns the number of allocated bytes, including the allocator's overhead.
 ///
-/// Returns 0 if the C library does not report it.
+/// Returns 0 if the C library does not report the number of allocated bytes.
 pub fn allocated() -> usize {
     #[cfg(target_env = "gnu")]
     {
-        // SAFETY: `mallinfo2` has no precondition. It reads the allocator's counters under the
-        // allocator's own lock.
+        // SAFETY: `mallinfo2` has no precondition. The function reads the allocator's counters
+        // while holding the allocator's lock.
         let info = unsafe { libc::mallinfo2() };
         info.uordblks + info.hblkhd
     }
@@ -15,10 +15,10 @@ pub fn allocated() -> usize {
     0
 }
 
-/// Returns the approximate number of bytes that each run leaks.
+/// Returns the approximate number of bytes that each call of `run` leaks.
 ///
-/// The allocator caches freed blocks, so the allocated memory grows during the first batches even
-/// without a leak. The result is 0 unless the memory grows in every batch.
+/// The allocator caches freed blocks. Even without a leak, the allocated memory therefore grows
+/// during the first batches of calls. The result is 0 unless the memory grows in every batch.
 pub fn leaked_per_run(run: impl Fn()) -> usize {
     let mut grown = 0;
     for _ in 0..BATCHES {
@@ -32,11 +32,12 @@ pub fn leaked_per_run(run: impl Fn()) -> usize {
     grown
 }
 
-/// The number of runs per batch.
+/// The number of calls per batch.
 const RUNS: usize = 50;
 
-/// The number of consecutive batches in which a leak must increase the allocated memory.
+/// The number of consecutive batches. A leak must increase the allocated memory in each of them.
 const BATCHES: usize = 8;
 
-/// The smallest leak per run that is reported: half the size of the smallest allocation.
+/// The smallest number of leaked bytes per call that is reported: half the size of the smallest
+/// allocation.
 const MIN_LEAK: usize = 16;

@@ -1,5 +1,5 @@
-//! The engine: loom under `--cfg loom`, and real threads without that cfg. Only this file chooses
-//! between the two engines.
+//! The engine that runs models: loom under `--cfg loom`, and otherwise real threads. Only this file
+//! chooses between the two engines.
 
 mod setup;
 pub(crate) use setup::{Setup, Site};

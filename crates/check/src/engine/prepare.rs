@@ -1,10 +1,11 @@
-//! Settings of the model platform: the weakening, the recording of sites, and the optimizations.
+//! Applies the settings of the model platform: the weakened site, the recording of sites, and the
+//! optimizations.
 
 use super::{Setup, Site};
 use interlatch::platform::model::weakening::{self, Change, Weakening};
 use interlatch::platform::model::{stacks, unwinding, world};
 
-/// Applies the settings to this process.
+/// Applies the settings to the model platform of this process.
 pub(crate) fn prepare(setup: &Setup<'_>) -> Result<(), String> {
     match setup.stock {
         true => stacks::disable_reuse(),
@@ -31,7 +32,7 @@ fn parse(site: &str) -> Option<Weakening> {
     Some(Weakening { file, line, change })
 }
 
-/// Returns the sites that the executions passed, each with its possible weakenings.
+/// Returns the source lines (sites) that the executions passed, each with its possible weakenings.
 pub(crate) fn sites() -> Vec<Site> {
     let sites = world::findings().sites.into_iter();
     let sites = sites.map(|(file, line, change)| Site {

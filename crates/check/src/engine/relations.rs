@@ -1,46 +1,47 @@
-//! The relations between the steps of an execution: reads-from, synchronizes-with, data races. A
-//! failure's page draws these relations as arrows.
+//! Derives the relations between the steps of an execution: reads-from, synchronizes-with, data
+//! races. The page of a failure draws these relations as arrows.
 //!
-//! loom does not expose these relations, so this module derives them from the recorded steps by the
-//! rules of the memory model. An acquire load, or a relaxed load before an acquire fence, reads
-//! from a release sequence and synchronizes with every release that belongs to the sequence. These
-//! releases are the release store or update at the head of the sequence, the release updates in the
-//! sequence, and the release fences before the relaxed writes of the sequence.
+//! loom does not expose these relations. This module therefore derives them from the recorded
+//! steps, by the rules of the memory model. Two kinds of loads synchronize with releases: an
+//! acquire load, and a relaxed load before an acquire fence. If such a load reads from a release
+//! sequence, it synchronizes with every release that belongs to the sequence. Three kinds of
+//! releases belong to a sequence: the release store or update at its head, the release updates in
+//! it, and the release fences before its relaxed writes.
 
 use crate::ReadsFrom;
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Release, SeqCst};
 use interlatch::platform::model::event::{Action, Event};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The relations of one step to earlier steps.
+/// The relations of one step to earlier steps of the execution.
 #[derive(Clone, Debug, Default)]
 pub struct Relation {
     pub reads_from: Option<ReadsFrom>,
     pub synchronizes_with: BTreeSet<usize>,
 }
 
-/// A write to a word.
+/// A recorded write to a word.
 struct Write {
     step: usize,
-    /// Whether the write is an update. In the modification order, an update immediately follows the
-    /// write that it reads.
+    /// Whether the write is an update (read-modify-write). In the modification order, an update
+    /// immediately follows the write that the update reads.
     is_update: bool,
     value: u64,
-    /// The steps that an acquire load of this write synchronizes with.
+    /// The steps with which an acquire load that reads this write synchronizes.
     released: BTreeSet<usize>,
 }
 
-/// State of a process with respect to fences.
+/// The fences of one process, and the releases that wait for its next acquire fence.
 #[derive(Default)]
 struct Fences {
-    /// The last release fence.
+    /// The last release fence of the process.
     release: Option<usize>,
-    /// The releases that relaxed loads have read. The next acquire fence synchronizes with these
-    /// releases.
+    /// The releases that relaxed loads of the process have read. The next acquire fence of the
+    /// process synchronizes with these releases.
     pending: BTreeSet<usize>,
 }
 
-/// Derives the relations of each step.
+/// Derives the relations of each step from the recorded steps.
 pub fn derive(events: &[Event]) -> Vec<Relation> {
     let mut writes: BTreeMap<u32, Vec<Write>> = BTreeMap::new();
     let mut fences: BTreeMap<usize, Fences> = BTreeMap::new();
@@ -112,11 +113,11 @@ fn fence(step: usize, order: Ordering, fences: &mut Fences) -> Relation {
     }
 }
 
-/// The effect of an action on a word.
+/// The effect of one step on a word.
 struct Access {
     word: u32,
     order: Ordering,
-    /// Whether the access always reads the latest value.
+    /// Whether the access is an update, which always reads the latest value.
     is_update: bool,
     read: Option<u64>,
     written: Option<u64>,
@@ -161,13 +162,13 @@ impl Access {
         })
     }
 
-    /// Returns the last write of the value that this access reads.
+    /// Returns the last write that stored the value read by this access.
     fn source<'a>(&self, writes: &'a [Write]) -> Option<(ReadsFrom, &'a Write)> {
         let mut candidates = writes.iter().filter(|write| Some(write.value) == self.read);
         let last = candidates.next_back()?;
         let is_only = candidates.next().is_none();
-        // If all writes are updates, the last recorded write is also the latest in the modification
-        // order.
+        // If all writes to the word are updates, the last recorded write is also the last write in
+        // the modification order.
         let is_latest = self.is_update && writes.iter().all(|write| write.is_update);
         let source = ReadsFrom {
             step: last.step,
@@ -177,10 +178,11 @@ impl Access {
     }
 }
 
-/// Returns the step that races with the last step, if the last step accesses a cell.
+/// Finds the step that races with the last step, if the last step accesses a cell.
 ///
-/// The racing step is the latest access by another process that conflicts with the last step and
-/// does not happen before it.
+/// The racing step is an access by another process that conflicts with the last step and does not
+/// happen before the last step. If there are several such accesses, the function returns the latest
+/// one.
 pub fn race(events: &[Event], relations: &[Relation]) -> Option<usize> {
     let (last, before) = events.split_last()?;
     let (cell, is_write) = cell_access(&last.action)?;
@@ -203,7 +205,7 @@ fn cell_access(action: &Action) -> Option<(u32, bool)> {
     }
 }
 
-/// Returns the steps that happen before the last step.
+/// Returns all steps that happen before the last step.
 fn happens_before_last(events: &[Event], relations: &[Relation]) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut to_visit = vec![events.len() - 1];

@@ -1,4 +1,4 @@
-//! Recording and replay of one execution.
+//! Records and replays one execution of a model.
 
 use super::explore::{loom_builder, set_planned_deaths};
 use crate::{Death, Model};
@@ -6,8 +6,8 @@ use interlatch::platform::model::world;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
-/// Repeats the exploration up to the failing execution and saves the state from which [`replay`]
-/// runs that execution.
+/// Repeats the exploration up to the failing execution. Then saves the state from which [`replay`]
+/// runs this execution again.
 pub(crate) fn record(
     model: &Model,
     preemptions: Option<usize>,
@@ -24,10 +24,10 @@ pub(crate) fn record(
     builder.check(move || model.execute());
 }
 
-/// Runs the execution that [`record`] saved.
+/// Runs the execution that [`record`] has saved.
 ///
 /// # Panics
-/// Panics if the execution fails, which is the expected result. Panics if the file belongs to
+/// Panics if the execution fails, which is the expected result. Also panics if the file belongs to
 /// another model or to an older version of the source.
 pub(crate) fn replay(model: &Model, deaths: &[Death], file: &Path) {
     set_planned_deaths(deaths);
@@ -37,9 +37,10 @@ pub(crate) fn replay(model: &Model, deaths: &[Death], file: &Path) {
     run_first(model, builder);
 }
 
-/// Runs only the first execution of the exploration.
+/// Runs only the first execution of an exploration.
 pub(super) fn run_first(model: &Model, builder: loom::model::Builder) {
-    /// Payload thrown at the start of the second execution. It bypasses the panic hook.
+    /// The panic payload that ends the exploration at the start of the second execution. The
+    /// payload bypasses the panic hook.
     struct FirstExecutionEnded;
     let model = model.clone();
     world::begin_exploration();

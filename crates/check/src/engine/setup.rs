@@ -1,26 +1,27 @@
-//! The settings that the runner passes to the engine, and the sites that the engine returns.
+//! The settings that the runner passes to the engine, and the sites (source lines) that the engine
+//! returns.
 
 use serde::{Deserialize, Serialize};
 
-/// Settings of a process that explores one model.
+/// The settings of a process that explores one model.
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
-    /// The site to weaken, as `FILE:LINE:CHANGE`.
+    /// The site (source line) to weaken, as `FILE:LINE:CHANGE`.
     pub weaken_site: Option<&'a str>,
-    /// Whether to record the sites that the model passes.
+    /// Whether the engine records the sites that the model passes.
     pub collect_sites: bool,
-    /// Whether to run the published loom, without this crate's optimizations.
+    /// Whether to run loom as published, without this crate's optimizations.
     #[allow(dead_code, reason = "only the engine on loom has variants")]
     pub stock: bool,
 }
 
-/// A site and one way to weaken it.
+/// A source line that can be weakened (a site), and one way to weaken the line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Site {
-    /// Path of the source file.
+    /// The path of the source file.
     pub file: String,
-    /// Line number.
+    /// The line number in the source file.
     pub line: u32,
-    /// Name of the weakening.
+    /// The name of the weakening.
     pub change: String,
 }

@@ -1,4 +1,4 @@
-//! The engine without loom: a short stress test that runs the same models on real threads.
+//! The engine without loom, which runs the same models on real threads as a short stress test.
 
 use super::{Setup, Site};
 use crate::scenario::ErasedScenario;
@@ -7,22 +7,22 @@ use interlatch::platform::ShmSafe;
 use std::path::Path;
 use std::time::Instant;
 
-/// `true` if this build explores every execution (`--cfg loom`), `false` if it only runs a stress
-/// test on threads.
+/// `true` if this build explores every execution (`--cfg loom`). `false` if this build only runs a
+/// stress test on threads.
 pub const IS_EXHAUSTIVE: bool = false;
 
 /// The maximum number of runs of one model.
 const MAX_RUNS: u64 = 2_000;
 
-/// Runs a scenario once, with one thread for each participant.
+/// Runs a scenario once, with one thread per participant.
 ///
 /// # Panics
-/// Panics if a participant or the scenario's verification panics.
+/// Panics if a participant panics or if the scenario's verification panics.
 pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
     run(ErasedScenario::new(scenario));
 }
 
-/// Runs a scenario once.
+/// Runs a type-erased scenario once.
 pub(crate) fn run(scenario: ErasedScenario) {
     let instance = (scenario.start)();
     std::thread::scope(|scope| {
@@ -34,7 +34,7 @@ pub(crate) fn run(scenario: ErasedScenario) {
     instance.verify();
 }
 
-/// Runs a model repeatedly until a limit is reached.
+/// Runs a model repeatedly, up to a maximum time and a maximum number of runs.
 ///
 /// # Panics
 /// Panics at the first failure.
@@ -59,7 +59,7 @@ pub(crate) fn describe_failure(message: &str) -> Failure {
     Failure::without_record(FailureKind::from_message(message), message.to_owned())
 }
 
-/// Rejects settings that need loom.
+/// Returns an error if the settings need loom.
 pub(crate) fn prepare(setup: &Setup<'_>) -> Result<(), String> {
     match setup.weaken_site.is_some() || setup.collect_sites {
         true => Err("sites can be weakened only under --cfg loom".into()),
@@ -67,13 +67,13 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<(), String> {
     }
 }
 
-/// Returns an empty list, because real threads record no sites.
+/// Returns an empty list, because an execution on real threads records no sites.
 pub(crate) fn sites() -> Vec<Site> {
     Vec::new()
 }
 
-/// Does nothing, because an execution on real threads cannot be repeated.
+/// Does nothing, because an execution on real threads cannot be recorded for a replay.
 pub(crate) fn record(_: &Model, _: Option<usize>, _: &[Death], _: u64, _: &Path) {}
 
-/// Does nothing, because an execution on real threads cannot be repeated.
+/// Does nothing, because an execution on real threads cannot be replayed.
 pub(crate) fn replay(_: &Model, _: &[Death], _: &Path) {}

@@ -1,4 +1,4 @@
-//! Exploration of one model in a child process, because a failing model may abort its process.
+//! Explores one model in a child process, because a failing model may abort its process.
 
 use super::cli::Options;
 use super::report::{FailureReport, Report, send};
@@ -14,7 +14,7 @@ thread_local! {
     static PREEMPTIONS: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// Explores the model and reports each exploration. The first failure ends the process.
+/// Explores a model and reports each exploration. At the first failure, the process ends.
 pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
     let Some(model) = models.iter().find(|model| model.name == name) else {
         eprintln!("no model has the name {name:?}");
@@ -46,7 +46,7 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
 
 fn report_failure(panic: &PanicHookInfo<'_>) {
     let message = panic_message(panic.payload());
-    // Failures of other kinds are panics in the engine or in this crate. The location of such a
+    // All other kinds of failures are panics in the engine or in this crate. The location of such a
     // panic says nothing about the model.
     let is_of_model = FailureKind::from_message(message) == FailureKind::WrongResult;
     let message = match panic.location() {
@@ -60,14 +60,15 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
         failure: engine::describe_failure(&message),
         preemptions: PREEMPTIONS.get(),
     }));
-    // Unwinding would run destructors in the middle of an execution.
+    // The process exits here, because unwinding would run destructors in the middle of an
+    // execution.
     exit(1);
 }
 
-/// Returns whether the panic comes from loom's own code.
+/// Returns whether a panic comes from loom's own code.
 ///
-/// One assertion in loom is known to fail: in its search for the stores that a load may read, loom
-/// assumes that no two stores have the same age.
+/// One assertion in loom is known to fail: when loom searches for the stores that a load may read,
+/// it assumes that no two stores have the same age.
 fn is_in_engine(location: &Location<'_>) -> bool {
     let file = location.file();
     file.contains("loom-") && file.contains("/src/rt/")
@@ -81,8 +82,8 @@ pub(super) fn panic_message(payload: &dyn Any) -> &str {
         .unwrap_or("a panic without a message")
 }
 
-/// Explores with increasing preemption bounds, so that the first failure has the fewest
-/// preemptions.
+/// Explores a model with increasing preemption bounds. The first failure therefore has the fewest
+/// possible preemptions.
 fn explore(model: &Model, options: &Options) {
     if !crate::IS_EXHAUSTIVE {
         explore_bound(model, None, Duration::from_millis(100));
@@ -105,7 +106,7 @@ fn explore(model: &Model, options: &Options) {
             options.sweep_seconds
         };
         let verdict = explore_bound(model, Some(preemptions), left(seconds));
-        // Stop before a bound whose exploration cannot finish in the remaining time.
+        // The exploration stops before a bound that cannot finish in the remaining time.
         let next = bound_begin.elapsed() * BOUND_GROWTH;
         let affordable = preemptions < needed || next <= left(options.sweep_seconds);
         if verdict == Verdict::Truncated || !affordable {
@@ -117,10 +118,10 @@ fn explore(model: &Model, options: &Options) {
     }
 }
 
-/// The highest preemption bound that is explored before the exploration of all executions.
+/// The highest preemption bound to explore before exploring all executions.
 const FIRST_BOUNDS: usize = 2;
 
-/// The estimated ratio of the exploration times of two consecutive bounds.
+/// The estimated ratio between the exploration times of two consecutive preemption bounds.
 const BOUND_GROWTH: u32 = 6;
 
 fn explore_bound(model: &Model, preemptions: Option<usize>, time: Duration) -> Verdict {

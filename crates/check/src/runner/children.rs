@@ -1,4 +1,4 @@
-//! Child processes that run this program again, several in parallel.
+//! Runs this program again in child processes, several of them in parallel.
 
 use super::output::print_line;
 use super::report::{Report, receive};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// Applies `work` to each item on `jobs` threads. Returns the results in the order of the items.
+/// Applies `work` to each item, using `jobs` threads. The results have the same order as the items.
 pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     jobs: usize,
@@ -30,9 +30,10 @@ pub fn in_parallel<T: Sync, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Runs this program again and passes each of its reports to `report`.
+/// Runs this program again as a child process and calls `report` with each report of the child.
 ///
-/// Returns a description of the problem if the child process itself fails.
+/// Returns a description of the problem if the child process itself fails, for example because it
+/// cannot be started.
 pub fn run_child(
     arguments: &[String],
     seconds: u64,
@@ -50,8 +51,8 @@ pub fn run_child(
         Err(error) => return Some(format!("the process cannot be started: {error}")),
     };
     let output = child.stdout.take()?;
-    // An exploration ends at its time limit. A model that spins forever within one execution does
-    // not end, so the watchdog kills it.
+    // Normally an exploration ends at its time limit. If a model spins forever within one
+    // execution, the exploration does not end, so the watchdog kills the child process.
     let watchdog = Watchdog::start(child, Duration::from_secs(seconds * 2 + 30));
     for line in BufReader::new(output)
         .lines()

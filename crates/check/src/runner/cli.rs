@@ -1,4 +1,4 @@
-//! The command line: the options after the `--` of `cargo test`.
+//! The command line of the runner: the options after the `--` of `cargo test`.
 
 use crate::{Bound, Death, Expectation, Model};
 use clap::Parser;
@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 /// Explores models and runs litmus tests of the engine.
 ///
-/// Each filter is a part of a name. A model or test runs if its name contains a filter. Without a
-/// filter, all models and tests run.
+/// A filter is a part of a name. A model or test runs if its name contains at least one filter.
+/// Without filters, all models and tests run.
 #[derive(Debug, Parser)]
 pub struct Options {
     /// Parts of the names of the models and litmus tests to run.
     pub filters: Vec<String>,
 
-    /// Print the names of the selected models and litmus tests, and run none.
+    /// Print the names of the selected models and litmus tests, without running them.
     #[arg(long)]
     pub list: bool,
 
@@ -21,17 +21,17 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
 
-    /// Time limit for each model, in seconds. A model fails at this limit, unless it is explored by
-    /// preemption bounds and the required bound is finished.
+    /// Time limit for each model, in seconds. A model that reaches this limit fails, unless it is
+    /// explored by preemption bounds and the required bound is finished.
     #[arg(long, default_value_t = 120)]
     pub seconds: u64,
 
-    /// Time for each model that is explored by preemption bounds, in seconds. The bound is raised
-    /// while time is left.
+    /// Time for each model that is explored by preemption bounds, in seconds. The runner raises the
+    /// bound while time is left.
     #[arg(long, default_value_t = 5)]
     pub sweep_seconds: u64,
 
-    /// Explore every model without a preemption bound.
+    /// Explore every execution of each model, without a preemption bound.
     #[arg(long)]
     pub unbounded: bool,
 
@@ -39,46 +39,48 @@ pub struct Options {
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
 
-    /// Start no further model after the first failure.
+    /// Start no more models after the first failure.
     #[arg(long)]
     pub fail_fast: bool,
 
-    /// Weaken each site of the primitives in turn (an ordering one step down, a wake dropped or
-    /// limited to one waiter) and print which model fails.
+    /// Weaken each site (source line) of the primitives in turn and print which model fails. A
+    /// weakening lowers an ordering by one step, drops a wake, or limits a wake to one waiter.
     #[arg(long)]
     pub weaken: bool,
 
-    /// With `--weaken`: weaken only sites in files whose paths have this prefix. Default: all files
-    /// of this workspace.
+    /// With `--weaken`: weaken only sites in files whose paths start with this prefix. By default,
+    /// the runner weakens sites in all files of this workspace.
     #[arg(long, requires = "weaken")]
     pub sites_in: Vec<String>,
 
-    /// Compare the speed of exploring one model with the speed of the published loom.
+    /// Explore one model with this crate's loom and with the published loom, and compare the
+    /// speeds.
     #[arg(long)]
     pub speed: bool,
 
-    /// Also print the failing executions of known bugs.
+    /// Print the failing executions of known bugs too.
     #[arg(long)]
     pub explain: bool,
 
-    /// Replay the execution that is saved in this file. For each failure, the runner writes such a
-    /// file and prints the command.
+    /// Replay the execution saved in this file. The runner writes such a file for each failure and
+    /// prints the command that replays it.
     #[arg(long)]
     pub replay: Option<PathBuf>,
 
-    /// With `--replay`: the processes that die and the steps before which they die.
+    /// With `--replay`: the processes that die, each with the step before which it dies.
     #[arg(long, value_name = "VICTIM:STEP", value_delimiter = ',')]
     pub deaths: Vec<Death>,
 
-    /// With `--exec`: write a file that replays an execution.
+    /// With `--exec`: write a file from which `--replay` can run an execution again.
     #[arg(long, hide = true, requires = "execution")]
     pub record: Option<PathBuf>,
 
-    /// With `--record`: the number of the execution.
+    /// With `--record`: the number of the execution to record.
     #[arg(long, hide = true, default_value_t = 0)]
     pub execution: u64,
 
-    /// With `--record`: the preemption bound under which the execution has this number.
+    /// With `--record`: the preemption bound of the exploration that contains the execution to
+    /// record.
     #[arg(long, hide = true)]
     pub bound: Option<usize>,
 
@@ -94,30 +96,30 @@ pub struct Options {
     #[arg(long, hide = true)]
     pub weaken_site: Option<String>,
 
-    /// Explore every model up to this preemption bound and no further. Does not apply to known
-    /// bugs.
+    /// Explore every model up to this preemption bound and no further. This option does not apply
+    /// to known bugs.
     #[arg(long)]
     pub preemptions: Option<usize>,
 
-    /// With `--exec`: run the published loom, without this crate's optimizations.
+    /// With `--exec`: run loom as published, without this crate's optimizations.
     #[arg(long, hide = true)]
     pub stock: bool,
 
-    /// With `--exec`: report the sites that can be weakened.
+    /// With `--exec`: report the sites (source lines) that can be weakened.
     #[arg(long, hide = true)]
     pub sites: bool,
 
-    /// Accepted for compatibility with libtest; output is never captured.
+    /// Accepted for compatibility with libtest. The runner never captures output.
     #[arg(long, hide = true)]
     pub nocapture: bool,
 
-    /// Select only names that are equal to a filter.
+    /// Select only models and tests whose names are equal to a filter.
     #[arg(long)]
     pub exact: bool,
 }
 
 impl Options {
-    /// Returns how far a model is explored in this run.
+    /// Returns the bound up to which this run explores a model.
     pub fn bound_of(&self, model: &Model) -> Bound {
         match (model.expectation, self.preemptions) {
             (Expectation::Holds, Some(at_least)) => Bound::Sweep { at_least },
@@ -126,7 +128,7 @@ impl Options {
         }
     }
 
-    /// Returns an option on the command line that needs loom, if there is one.
+    /// Returns an option that was given and needs loom, or `None` if there is no such option.
     pub fn needs_loom(&self) -> Option<&'static str> {
         let given = [
             (self.replay.is_some(), "--replay"),
@@ -138,7 +140,7 @@ impl Options {
             .find_map(|(given, name)| given.then_some(name))
     }
 
-    /// Returns whether the filters select a name.
+    /// Returns whether the filters select a model or test with this name.
     pub fn selects(&self, name: &str) -> bool {
         let matches = |filter: &String| match self.exact {
             true => name == filter,

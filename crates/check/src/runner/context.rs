@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 /// The output folder of a run, and the command that starts the program.
 pub struct Context {
-    /// The folder of the pages and of the replay files.
+    /// The folder for the HTML pages and the replay files.
     pub folder: PathBuf,
-    /// The prefix of the commands that reports print.
+    /// The command prefix that starts this program. Reports print commands with this prefix.
     pub command: String,
 }
 
 impl Context {
-    /// Returns the path of a file that belongs to a model.
+    /// Returns the path of a model's file with this extension.
     pub fn path_for(&self, model: &str, extension: &str) -> PathBuf {
         let name = model.replace(|letter: char| !letter.is_alphanumeric(), "-");
         self.folder.join(name).with_extension(extension)
     }
 
-    /// Creates the folder. Prints a warning and returns `false` if that fails.
+    /// Creates the output folder. If this fails, prints a warning and returns `false`.
     pub fn create_folder(&self) -> bool {
         let created = std::fs::create_dir_all(&self.folder);
         if let Err(error) = &created {
@@ -26,7 +26,7 @@ impl Context {
         created.is_ok()
     }
 
-    /// Writes a file into the folder. Prints a warning and returns `false` if that fails.
+    /// Writes a file into the output folder. If this fails, prints a warning and returns `false`.
     pub fn write(&self, file: &Path, content: &str) -> bool {
         if !self.create_folder() {
             return false;

@@ -1,4 +1,4 @@
-//! The page of a failure: the execution as an interactive diagram beside the source.
+//! The page of a failure, which shows the execution as an interactive diagram next to the source.
 
 use super::context::Context;
 use super::html::Template;
@@ -14,7 +14,7 @@ const TEMPLATE: Template = Template {
     script: include_str!("assets/failure.js"),
 };
 
-/// The data that the page's script reads.
+/// The data that the script of the failure page reads.
 #[derive(Serialize)]
 struct Execution<'a> {
     model: &'a str,
@@ -31,7 +31,7 @@ struct Execution<'a> {
 
 /// Writes the page of a failed model and returns its path.
 ///
-/// Returns `None` if the model has not failed or the execution has no record.
+/// Returns `None` if the model has not failed, or if no record of the failing execution exists.
 pub fn write(outcome: &Outcome, context: &Context) -> Option<PathBuf> {
     let report = outcome.failure.as_ref()?;
     let failure = &report.failure;

@@ -1,12 +1,12 @@
-//! A failure as text: the message, the execution as a table with one column per process, the final
-//! state of each process, and the command that replays the execution.
+//! Prints a failure as text: the message, the execution as a table with one column per process, the
+//! final state of each process, and the command that replays the execution.
 
 use super::outcome::Outcome;
 use super::output::print_line;
 use crate::Step;
 use comfy_table::Table;
 
-/// Prints the name and the verdict of a model, and its failure if there is one.
+/// Prints a model's name and verdict. If the model failed, also prints the failure.
 pub fn print(outcome: &Outcome) {
     print_line(format_args!("\n{}: {}", outcome.name, outcome.verdict()));
     let Some(report) = &outcome.failure else {
@@ -84,13 +84,13 @@ fn table(steps: &[Step]) -> Table {
     table
 }
 
-/// A step and the number of its consecutive repetitions.
+/// A step, with the number of times that it is repeated consecutively.
 struct Repeated {
     first: usize,
     times: usize,
 }
 
-/// Groups consecutive repetitions of a step.
+/// Groups consecutive repetitions of the same step.
 fn fold(steps: &[Step]) -> Vec<Repeated> {
     let mut groups: Vec<Repeated> = Vec::new();
     for (index, step) in steps.iter().enumerate() {

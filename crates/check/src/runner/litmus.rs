@@ -1,4 +1,4 @@
-//! Litmus tests of the engine. Each runs in its own child process, before the models.
+//! Litmus tests of the engine. Each test runs in its own child process, before the models run.
 
 use super::child::panic_message;
 use super::children::{in_parallel, run_child};
@@ -11,17 +11,18 @@ use serde_json::json;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-/// A test of the engine, which compares the explored executions with a pinned result.
+/// A litmus test, which compares the executions that the engine explores with a pinned (expected)
+/// result.
 pub struct Litmus {
     name: &'static str,
     run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
 }
 
 impl Litmus {
-    /// Creates a test.
+    /// Creates a litmus test.
     ///
-    /// `run` returns a description of the observed result, or an error that describes the
-    /// difference from the pinned result.
+    /// `run` returns a description of the observed result. If this result differs from the pinned
+    /// (expected) result, `run` returns an error that describes the difference.
     pub fn new(
         name: &'static str,
         run: impl Fn() -> Result<String, String> + Send + Sync + 'static,
@@ -32,13 +33,13 @@ impl Litmus {
         }
     }
 
-    /// Returns the name that filters match.
+    /// Returns the name of the test, which the filters select by.
     pub(super) fn name(&self) -> String {
         format!("litmus/{}", self.name)
     }
 }
 
-/// Result of a litmus test: a description, or the difference from the pinned result.
+/// The result of a litmus test: a description, or the difference from the pinned (expected) result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LitmusResult {
     name: String,
@@ -46,18 +47,18 @@ pub struct LitmusResult {
 }
 
 impl LitmusResult {
-    /// Returns the name that filters match.
+    /// Returns the name of the test, which the filters select by.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns whether the result equals the pinned result.
+    /// Returns whether the observed result equals the pinned (expected) result.
     pub fn passed(&self) -> bool {
         self.result.is_ok()
     }
 }
 
-/// Runs the tests in child processes.
+/// Runs all given litmus tests in child processes.
 pub fn all(tests: &[&Litmus], options: &Options) -> Vec<LitmusResult> {
     in_parallel(tests, options.jobs, |test| {
         let mut result = None;
@@ -75,14 +76,14 @@ pub fn all(tests: &[&Litmus], options: &Options) -> Vec<LitmusResult> {
     })
 }
 
-/// Runs one test in this process.
+/// Runs one litmus test in this process.
 pub fn child(tests: &[Litmus], name: &str) -> ExitCode {
     let Some(test) = tests.iter().find(|test| test.name == name) else {
         eprintln!("no litmus test has the name {name:?}");
         return ExitCode::FAILURE;
     };
-    // Several tests run models that fail as expected. The panic messages of these models would
-    // confuse the reader.
+    // Several litmus tests run models that fail as expected. The panic messages of these models
+    // would confuse the reader.
     std::panic::set_hook(Box::new(|_| ()));
     let run = std::panic::catch_unwind(AssertUnwindSafe(&test.run));
     send(&Report::Litmus(run.unwrap_or_else(|payload| {
@@ -91,7 +92,7 @@ pub fn child(tests: &[Litmus], name: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints the results as a table.
+/// Prints the results of the litmus tests as a table.
 pub fn print(results: &[LitmusResult]) {
     if results.is_empty() {
         return;
@@ -111,7 +112,7 @@ pub fn print(results: &[LitmusResult]) {
     print_line(format_args!("{}\n", table.trim_fmt()));
 }
 
-/// Prints the results as JSON, one object per line.
+/// Prints the results of the litmus tests as JSON, one object per line.
 pub fn print_json(results: &[LitmusResult]) {
     for LitmusResult { name, result } in results {
         let (passed, text) = (result.is_ok(), result.as_ref().unwrap_or_else(|text| text));

@@ -1,7 +1,7 @@
 //! A command line program that explores models.
 //!
-//! Each model runs in a child process, several in parallel. The program prints a table of verdicts
-//! and each failure, and writes HTML pages.
+//! Each model runs in its own child process, and several child processes run in parallel. The
+//! program prints a table of verdicts and the details of each failure. It also writes HTML pages.
 //!
 //! # Setup
 //! Add a test target with its own `main`:
@@ -32,7 +32,8 @@
 //! ```
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores every execution. Without
-//! the cfg, the same command runs a short stress test on threads. `-- --help` lists the options.
+//! `--cfg loom`, the same command runs a short stress test on threads. `-- --help` lists the
+//! options.
 //!
 //! # Pages
 //! An exploration writes `target/interlatch/index.html`, a summary of all models. For each failure,
@@ -40,10 +41,10 @@
 //! diagram.
 //!
 //! # Speed
-//! Under loom this crate overrides five symbols of the program. It overrides `mmap`, `munmap` and
-//! `mprotect` to reuse the stacks of coroutines between executions, and two functions of the
-//! unwinder. The overrides forward all other calls to the original functions. `--speed` measures
-//! the gain.
+//! Under loom, this crate overrides five functions of the program. Three of them are `mmap`,
+//! `munmap` and `mprotect`, to reuse the stacks of coroutines between executions. The other two are
+//! functions of the unwinder. All other calls of these functions are forwarded to the original
+//! functions. The option `--speed` measures the gain.
 
 mod child;
 mod children;
@@ -74,9 +75,9 @@ use output::print_line;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A program that explores models.
+/// A program that explores a list of models.
 ///
-/// The [module page](self) shows the setup.
+/// The [module page](self) shows how to set up the program.
 pub struct Runner {
     models: Vec<Model>,
     litmus: Vec<Litmus>,
@@ -84,7 +85,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Creates a program for these models.
+    /// Creates a program that explores these models.
     pub fn new(models: Vec<Model>) -> Self {
         let program = std::env::args().next();
         Self {
@@ -97,13 +98,13 @@ impl Runner {
         }
     }
 
-    /// Adds litmus tests of the engine. They run before the models.
+    /// Adds litmus tests of the engine. The litmus tests run before the models.
     #[must_use]
     pub fn litmus(self, litmus: Vec<Litmus>) -> Self {
         Self { litmus, ..self }
     }
 
-    /// Sets the prefix of the commands that reports print.
+    /// Sets the command prefix that starts this program. Reports print commands with this prefix.
     ///
     /// The default is the path of the program.
     #[must_use]
@@ -112,7 +113,7 @@ impl Runner {
         self
     }
 
-    /// Sets the output folder.
+    /// Sets the folder to which the program writes its files.
     ///
     /// The default is `target/interlatch`. Two programs of one package need different folders.
     #[must_use]
@@ -123,7 +124,7 @@ impl Runner {
 
     /// Runs the program according to its command line.
     ///
-    /// Call this first in `main`, because the program starts itself again for each model.
+    /// Call this function first in `main`, because the program starts itself again for each model.
     pub fn run(self) -> ExitCode {
         restore_default_sigpipe();
         let options = Options::parse();
@@ -141,8 +142,8 @@ impl Runner {
     }
 }
 
-/// Lets `SIGPIPE` end the program when a reader such as `head` closes the pipe. Rust programs
-/// ignore the signal by default.
+/// Restores the default action of `SIGPIPE`, which Rust programs ignore. The signal then ends the
+/// program when a reader such as `head` closes the pipe.
 fn restore_default_sigpipe() {
     // SAFETY: the call restores the default action of a signal and installs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };

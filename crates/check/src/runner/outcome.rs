@@ -1,29 +1,30 @@
-//! The outcome of one model.
+//! The outcome of exploring one model.
 
 use super::report::FailureReport;
 use crate::{Bound, Expectation, Exploration, FailureKind, IS_EXHAUSTIVE, Model, Verdict};
 use std::path::PathBuf;
 
-/// The outcome of one model.
+/// The outcome of exploring one model.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Name of the model.
+    /// The name of the model.
     pub name: String,
-    /// Number of processes.
+    /// The number of processes in the model.
     pub processes: usize,
-    /// The expected failure, if this is a model of a bug.
+    /// The expected failure, if the model has a known bug.
     pub expected: Option<FailureKind>,
-    /// The preemption bound whose exploration must finish, if the model is explored by bounds.
+    /// The preemption bound whose exploration must finish. `None` if the model is not explored by
+    /// bounds.
     pub at_least: Option<usize>,
-    /// The explorations in the order in which they ran.
+    /// The explorations that found no failure, in the order in which they ran.
     pub explorations: Vec<Exploration>,
-    /// The failure, if one was found.
+    /// The failure, if an exploration found one.
     pub failure: Option<FailureReport>,
     /// The command that replays the failing execution.
     pub replay: Option<String>,
     /// The path of the page that shows the failing execution.
     pub page: Option<PathBuf>,
-    /// Whether the model was skipped, because real threads cannot show its bug.
+    /// Whether the model was skipped, because a stress test on real threads cannot show its bug.
     pub skipped: bool,
 }
 
@@ -52,8 +53,9 @@ impl Outcome {
 
     /// Returns the exploration that decides the verdict.
     ///
-    /// This is a blind exploration if there is one. Otherwise, if the model is explored by bounds,
-    /// the last finished exploration decides. In all other cases, the last exploration decides.
+    /// A blind exploration decides the verdict if there is one. Otherwise, for a model that is
+    /// explored by bounds, the last finished exploration decides. In all other cases, the last
+    /// exploration decides.
     pub fn conclusion(&self) -> Option<&Exploration> {
         let last = |matches: fn(&Verdict) -> bool| {
             let mut all = self.explorations.iter();
@@ -64,7 +66,7 @@ impl Outcome {
         blind.or(finished).or(self.explorations.last())
     }
 
-    /// Returns the text of the verdict column.
+    /// Returns the model's text for the verdict column.
     pub fn verdict(&self) -> String {
         let found = self.failure.as_ref().map(|report| report.failure.kind);
         match (found, self.expected, self.conclusion()) {
@@ -78,7 +80,7 @@ impl Outcome {
         }
     }
 
-    /// Returns whether the outcome is as expected.
+    /// Returns whether the model's outcome is as expected.
     pub fn passed(&self) -> bool {
         if self.skipped {
             return true;
@@ -92,7 +94,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the highest preemption bound that was finished.
+    /// Returns the highest preemption bound whose exploration finished.
     fn finished_bounds(&self) -> Option<usize> {
         let all = self.explorations.iter();
         let finished = all.filter(|explored| is_finished(&explored.verdict));
@@ -102,9 +104,10 @@ impl Outcome {
         }
     }
 
-    /// Returns the number of executions and seconds of the exploration that decides the verdict.
+    /// Returns the number of executions and the seconds of the exploration that decides the
+    /// verdict.
     ///
-    /// For a failure, returns the sums over all explorations until the failure was found.
+    /// For a failed model, returns the sums over all explorations up to the failure.
     pub fn cost(&self) -> (u64, f64) {
         let seconds = |explored: &Exploration| explored.elapsed.as_secs_f64();
         match (&self.failure, self.conclusion()) {
@@ -120,7 +123,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the number of crash points of the exploration that decides the verdict.
+    /// Returns how many crash points the exploration that decides the verdict had.
     pub fn crash_points(&self) -> u64 {
         match self.failure {
             Some(_) => 0,
@@ -139,7 +142,7 @@ impl Outcome {
     }
 }
 
-/// Returns whether the exploration finished without missing executions within its bound.
+/// Returns whether an exploration with this verdict ran every execution within its bound.
 fn is_finished(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Truncated | Verdict::Blind(_))
 }

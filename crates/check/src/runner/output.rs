@@ -3,7 +3,7 @@
 use core::fmt::Display;
 use std::io::Write;
 
-/// Prints a line. Ends the program if printing fails, because a result that is not printed is lost.
+/// Prints a line. If printing fails, the program ends, because the result would be lost.
 ///
 /// If the reader has closed the pipe, `SIGPIPE` ends the program.
 pub(super) fn print_line(line: impl Display) {

@@ -1,11 +1,11 @@
-//! The progress display.
+//! The progress display of a run.
 
 use super::outcome::Outcome;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::time::Duration;
 
-/// A bar for all models and a line for each running model. The display is hidden without a
-/// terminal.
+/// A progress display with one bar for all models and one line for each running model. The display
+/// is hidden if the output is not a terminal.
 pub struct Progress {
     all: MultiProgress,
     bar: ProgressBar,

@@ -1,4 +1,4 @@
-//! Replay of one execution from a file that the runner wrote for a failure.
+//! Replays one execution from a file that the runner wrote for a failure.
 
 use super::children::run_child;
 use super::cli::Options;
@@ -11,8 +11,8 @@ use crate::{Bound, Death, FailureKind, Model};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Repeats the exploration up to the failure, writes the replay file, and returns the replay
-/// command.
+/// Repeats the exploration up to the failure and writes the replay file. Returns the command that
+/// replays the failing execution.
 pub fn record(outcome: &Outcome, seconds: u64, context: &Context) -> Option<String> {
     let report = outcome.failure.as_ref()?;
     let failure = &report.failure;
@@ -20,7 +20,7 @@ pub fn record(outcome: &Outcome, seconds: u64, context: &Context) -> Option<Stri
         return None;
     }
     let file = context.path_for(&outcome.name, "json");
-    // If the file exists, loom continues from the state that it holds.
+    // An old replay file is removed, because loom would continue from the state in that file.
     let _ = std::fs::remove_file(&file);
     if !context.create_folder() {
         return None;
@@ -50,7 +50,7 @@ fn deaths_option(deaths: &[Death]) -> Option<String> {
     (!deaths.is_empty()).then(|| format!("--deaths={}", written.join(",")))
 }
 
-/// Replays the execution in the file.
+/// Replays the execution that is saved in the file.
 pub fn main(models: &[&Model], file: &Path, options: &Options) -> ExitCode {
     let &[model] = models else {
         eprintln!(

@@ -1,4 +1,4 @@
-//! The parent process: it starts a child process for each model.
+//! The parent process, which starts one child process for each model.
 
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
@@ -11,9 +11,9 @@ use crate::{Failure, FailureKind, Model};
 use indicatif::ProgressBar;
 use std::sync::OnceLock;
 
-/// Runs the models and returns their outcomes in the same order.
+/// Runs the models and returns their outcomes in the order of the models.
 ///
-/// With `--fail-fast`, models that were not started have no outcome.
+/// With `--fail-fast`, the result contains no outcome for models that were not started.
 pub fn all(models: &[&Model], options: &Options, context: &Context) -> Vec<Outcome> {
     let progress = Progress::new(models.len(), options.json);
     let is_stopped = OnceLock::new();

@@ -1,10 +1,10 @@
-//! Reading of the source files that contain sites.
+//! Reads the source files that contain sites (source lines that can be weakened).
 
 use std::path::Path;
 
-/// Reads a source file, given the path that the compiler recorded.
+/// Reads a source file whose path was recorded by the compiler.
 ///
-/// The compiler's path is relative to the root of the workspace, which is the current directory or
+/// The recorded path is relative to the root of the workspace. The root is the current directory or
 /// one of its ancestors.
 pub fn text(file: &str) -> Option<String> {
     let current = std::env::current_dir().ok()?;
@@ -19,14 +19,14 @@ pub fn line(file: &str, number: u32) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Splits a site, `FILE:LINE`, into its file and line.
+/// Splits a source position of the form `FILE:LINE` into its file and line.
 pub fn split(site: &str) -> (&str, u32) {
     let (file, line) = site.rsplit_once(':').unwrap_or((site, ""));
     (file, line.parse().unwrap_or(0))
 }
 
-/// Returns whether the file belongs to a package outside the workspace. The paths of such files are
-/// absolute.
+/// Returns whether a file belongs to a package outside the workspace. The compiler records an
+/// absolute path for such a file.
 pub fn is_foreign(file: &str) -> bool {
     Path::new(file).is_absolute()
 }

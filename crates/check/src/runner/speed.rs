@@ -1,5 +1,5 @@
-//! Comparison of speed with the published loom. One run explores the same model with both variants
-//! in turn.
+//! Compares the speed of this crate's loom with that of the published loom. One run of the program
+//! explores the same model with both variants alternately.
 
 use super::children::run_child;
 use super::output::print_line;
@@ -8,10 +8,10 @@ use crate::Model;
 use comfy_table::Table;
 use std::process::ExitCode;
 
-/// The number of rounds. In each round, both variants explore the model once.
+/// The number of rounds. In each round, each variant explores the model once.
 const ROUNDS: usize = 3;
 
-/// Prints both rates and their ratio.
+/// Measures the speed of both variants, and prints the two rates and their ratio.
 pub fn main(models: &[&Model]) -> ExitCode {
     let &[model] = models else {
         let selected = models.len();
@@ -50,7 +50,7 @@ pub fn main(models: &[&Model]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One measurement.
+/// One measurement of a variant's speed.
 struct Measurement {
     executions: u64,
     seconds: f64,

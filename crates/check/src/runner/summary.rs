@@ -1,7 +1,7 @@
-//! The summary page: the latest results of all models.
+//! The summary page, which shows the latest results of all models.
 //!
-//! A run of the models and a run of the weakenings each save their results. Each run then renders
-//! the page from the saved results of both.
+//! There are two kinds of runs: runs of the models and runs of the weakenings. Each run saves its
+//! own results. It then renders the page from the latest saved results of both kinds.
 
 use super::context::Context;
 use super::html::Template;
@@ -18,19 +18,20 @@ const TEMPLATE: Template = Template {
     script: include_str!("assets/summary.js"),
 };
 
-/// The data that the page's script reads.
+/// The data that the script of the summary page reads.
 #[derive(Serialize)]
 struct Summary {
     package: String,
     run: Option<SavedRun>,
     weakenings: Option<Saved<Vec<WeakeningResult>>>,
-    /// Whether both runs used the same build of the program.
+    /// Whether the run of the models and the run of the weakenings used the same build of the
+    /// program.
     is_of_one_build: bool,
 }
 
 type SavedRun = Saved<RunResults>;
 
-/// Results, and the build of the program that produced them.
+/// The results of a run, and the build of the program that produced them.
 #[derive(Serialize, Deserialize)]
 struct Saved<T> {
     build: String,
@@ -45,7 +46,7 @@ struct RunResults {
     litmus: Vec<LitmusResult>,
 }
 
-/// The row of one model in the table.
+/// The table row of one model.
 #[derive(Serialize, Deserialize)]
 struct ModelRow {
     name: String,
@@ -85,7 +86,7 @@ impl ModelRow {
 
 /// Saves the results of a run of models and renders the page. Returns the path of the page.
 ///
-/// A stress test with threads saves nothing.
+/// If the run was a stress test on threads, this function saves nothing.
 pub fn write_run(
     outcomes: &[Outcome],
     litmus: &[LitmusResult],
@@ -122,15 +123,15 @@ fn load<T: DeserializeOwned>(name: &str, context: &Context) -> Option<T> {
     serde_json::from_str(&text).ok()
 }
 
-/// Returns the path of saved results.
+/// Returns the path of a file with saved results.
 ///
-/// The file name of a model contains a dash in place of a slash, so the names of saved results do
-/// not clash with the file names of models.
+/// The file name of a model contains a dash in place of the slash. The names of saved results
+/// contain no dash, so they do not clash with the file names of models.
 fn path(name: &str, context: &Context) -> PathBuf {
     context.folder.join(name).with_extension("json")
 }
 
-/// Identifies this build of the program.
+/// Returns a text that identifies this build of the program.
 fn build_id() -> String {
     let program = std::env::current_exe().and_then(std::fs::metadata);
     let changed = program.and_then(|file| Ok((file.len(), file.modified()?)));

@@ -1,4 +1,4 @@
-//! The results as a table and as JSON.
+//! Prints the results as a table or as JSON.
 
 use super::cli::Options;
 use super::failure_text;
@@ -52,7 +52,7 @@ pub fn print(results: &[Outcome], options: &Options) {
     }
 }
 
-/// Explains what models explore in addition to the interleavings.
+/// A text that explains what models explore in addition to the interleavings.
 const ALSO_EXPLORED: &str = "\
     Explored besides the interleavings: which waiter is woken; a timeout at any step; in models\n\
     with `interrupted` in their name, a spurious wake-up at any step; with crash points, the\n\
@@ -92,7 +92,8 @@ fn print_remarks(results: &[Outcome]) {
     }
 }
 
-/// Prints the names of all failures again, for readers who read the end of the output first.
+/// Prints the names of all failed models and tests again, for readers who start at the end of the
+/// output.
 fn print_failed(results: &[Outcome], observed: &[LitmusResult]) {
     let tests = observed.iter().filter(|observed| !observed.passed());
     let models = results.iter().filter(|result| !result.passed());
@@ -102,7 +103,7 @@ fn print_failed(results: &[Outcome], observed: &[LitmusResult]) {
         .for_each(|name| print_line(format_args!("FAILED: {name}")));
 }
 
-/// Prints the totals. The last line has the format of libtest.
+/// Prints the totals of the run. The last line has the format of libtest.
 ///
 /// `all` is the number of models and tests, including those that the filters exclude.
 pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) {
@@ -146,7 +147,7 @@ pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) 
     ));
 }
 
-/// Prints the results as JSON, one object per line.
+/// Prints the outcomes as JSON, one object per line.
 pub fn print_json(results: &[Outcome]) {
     for result in results {
         let (executions, seconds) = result.cost();

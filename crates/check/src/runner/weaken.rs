@@ -1,4 +1,4 @@
-//! Weakening of one site at a time, with a report of the model that fails.
+//! Weakens one site (source line) at a time and reports which model fails.
 
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-/// Finds the sites, weakens each of them, and prints the table.
+/// Finds the sites (source lines) of the primitives, weakens each site, and prints the table of
+/// results.
 pub fn main(models: &[&Model], options: &Options, context: &Context) -> ExitCode {
     let correct: Vec<&Model> = models
         .iter()
@@ -54,7 +55,7 @@ pub fn main(models: &[&Model], options: &Options, context: &Context) -> ExitCode
     }
 }
 
-/// One weakening and its result.
+/// One weakening, with its result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WeakeningResult {
     site: String,
@@ -77,7 +78,7 @@ struct Caught {
     model: String,
     kind: FailureKind,
     preemptions: Option<usize>,
-    /// The number of executions, over all bounds, until the failure.
+    /// The number of executions until the failure, added over all preemption bounds.
     executions: u64,
 }
 
@@ -116,7 +117,8 @@ fn print(weakenings: &[WeakeningResult]) {
     print_line(format_args!("{}", table.trim_fmt()));
 }
 
-/// Returns the sites that the options select, each with the models that pass it.
+/// Returns the sites (source lines) that the options select. Each site comes with the models that
+/// pass it.
 fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String>> {
     let found = in_parallel(models, options.jobs, |model| {
         let arguments = [
@@ -145,7 +147,7 @@ fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String
     sites
 }
 
-/// Runs a model with a weakened site. Returns the failure, if there is one.
+/// Runs a model with a weakened site. If the model fails, returns the failure.
 fn run_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
     let arguments = [
         format!("--exec={model}"),

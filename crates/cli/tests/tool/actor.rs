@@ -9,7 +9,7 @@ use std::process::Command;
 /// process.
 pub const VARIABLE: &str = "INTERLATCH_ACTOR_HOLDS";
 
-/// Starts an actor, which holds both locks.
+/// Starts an actor that holds both locks of the region.
 pub fn start(name: &RegionName) -> RunningTool {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(VARIABLE, name.to_string());

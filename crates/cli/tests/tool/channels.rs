@@ -211,7 +211,7 @@ fn messages() {
     );
 }
 
-/// The queue consists of files, which disappear with the directory if the test fails.
+/// If the test fails, dropping the temporary directory removes the queue's files.
 fn growing() {
     let scratch = Scratch::new();
     let growth = GrowthLimit {

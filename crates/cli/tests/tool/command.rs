@@ -103,7 +103,7 @@ impl Drop for RunningTool {
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Polls until the condition holds; panics with its description after a minute.
+/// Polls until the condition holds; panics after a minute with the condition's description.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     while !holds() {

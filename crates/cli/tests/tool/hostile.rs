@@ -179,7 +179,7 @@ fn view_survives_arbitrary_contents() {
 
 /// Repeatedly writes odd data into the region in this file, inspects it, and restores it.
 ///
-/// Returns how often the file was a region.
+/// Returns the number of inspections that accepted the file as a region.
 fn corrupt_and_inspect(path: &Path, rounds: usize) -> usize {
     let (file, mut random) = (file_of(path), random());
     let whole = std::fs::read(path).expect("a region arrives");
@@ -238,7 +238,7 @@ fn while_writing(write: impl Fn(&mut fastrand::Rng) + Sync, look: impl FnOnce())
                 write(&mut random);
             }
         });
-        // This guard is dropped on a panic too, so that the other thread ends.
+        // A panic also drops this guard, so the other thread ends.
         let _stop = StopOnDrop(&ends);
         look();
     });

@@ -190,7 +190,7 @@ fn holder() {
     mutex_with_data(&scratch);
 }
 
-/// In lock_api's mutex, the lock precedes the data.
+/// In lock_api's `Mutex`, the lock precedes the data, so the tool finds the lock word.
 fn mutex_with_data(scratch: &Scratch) {
     let region = RegionOptions::attach(&scratch.names[0]).expect("it exists");
     let mutex: &Mutex<u64> = region.create("data", ()).expect("room");
@@ -431,7 +431,7 @@ fn ring() {
 )]
 struct Line([u8; 64]);
 
-/// In the unsized types, only the alignment determines the offset of the ring.
+/// In the unsized buffer types, the ring's offset depends only on the alignment of the items.
 fn alignments() {
     let scratch = Scratch::new();
     let region = RegionOptions::new(1 << 16)

@@ -54,8 +54,7 @@ fn rm() {
     }
 }
 
-/// Some processes may be invisible to the user who runs the tests. The kernel's counts include
-/// these processes.
+/// The kernel's counts include processes that are invisible to the user who runs the tests.
 fn gc(arguments: &[&str]) -> Value {
     let mut all = vec!["--json", "gc"];
     all.extend(arguments);

@@ -32,7 +32,8 @@ fn unprivileged<R: Send>(act: impl FnOnce() -> R + Send) -> R {
         let thread = scope.spawn(|| {
             const NOBODY: libc::c_long = 65534;
             if geteuid().is_root() {
-                // Unlike libc's function, the system call affects only this thread.
+                // The raw system call changes only this thread's user ID. libc's `setresuid`
+                // changes all threads.
                 // SAFETY: all arguments are integers.
                 let left = unsafe { libc::syscall(libc::SYS_setresuid, -1, NOBODY, -1) };
                 assert_eq!(left, 0, "root may change its user");

@@ -29,7 +29,8 @@ fn receive_batch<B: Unregistered<Item = u64>>(shared: &BufferState<B>, max: usiz
 
 /// A batch that is larger than the buffer arrives in order.
 ///
-/// A batch that is split at a wrong index, or reversed, changes the order.
+/// If the buffer splits the batch at a wrong index or reverses it, the items arrive in a wrong
+/// order.
 pub fn batch_keeps_order<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| send_batch(shared, vec![1, 2, 3]);
     let receiver = |shared: &BufferState<B>| {
@@ -76,10 +77,11 @@ pub fn batch_receive_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenar
     Scenario::new("batch_receive_wakes_every_sender", participants).choices(8)
 }
 
-/// Every receiver of a batch sees the disconnection.
+/// Every process that receives batches is told when the senders are disconnected.
 ///
-/// Two processes receive batches until they are disconnected. One or both get items. If a receiver
-/// takes the notice of the disconnection as a part of its batch, the other receiver hangs.
+/// Two processes receive batches until they are disconnected. One or both get items. If one
+/// receiver consumes the signal of the disconnection as if it were an item, the other receiver
+/// hangs.
 pub fn every_batch_receiver_sees_disconnection<B: Unregistered<Item = u64>>()
 -> Scenario<BufferState<B>> {
     fn receive_all<B: Unregistered<Item = u64>, const INDEX: usize>(shared: &BufferState<B>) {

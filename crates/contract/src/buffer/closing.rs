@@ -1,10 +1,11 @@
-//! Closing, and what a side observes after the last handle of the other side is dropped.
+//! Closing a buffer, and the results of calls after all senders or all receivers are dropped.
 
 use super::{BufferState, Scenario, receive, send};
 use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::sync::Timeout;
 
-/// Attaches a handle and drops it. Dropping the last handle closes the side.
+/// Attaches a handle and drops it. If no other handle of this side exists, the drop closes the
+/// side.
 pub(super) fn close<B: Unregistered<Item = u64>>(shared: &BufferState<B>, direction: Direction) {
     let closed = match direction {
         Direction::Sending => shared.buffer.attach_sender().map(drop),
@@ -51,7 +52,8 @@ pub fn closed_buffer_can_be_drained<B: Unregistered<Item = u64>>() -> Scenario<B
     Scenario::new("closed_buffer_can_be_drained", vec![sender, receiver])
 }
 
-/// Every later call on a closed buffer fails with `Disconnected`, whether the call waits or not.
+/// After one side of a buffer is closed, every call of the other side fails with `Disconnected`,
+/// whether the call blocks or not.
 ///
 /// A closed side cannot be opened again.
 pub fn closed_buffer_stays_closed<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
@@ -80,7 +82,7 @@ pub fn closed_buffer_stays_closed<B: Unregistered<Item = u64>>() -> Scenario<Buf
 
 /// Dropping the last sender wakes every waiting receiver.
 ///
-/// Two receivers wait. If only one is woken, the other hangs.
+/// Two receivers wait. If the drop wakes only one receiver, the other receiver hangs.
 pub fn closing_wakes_every_receiver<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let receiver = |shared: &BufferState<B>| {
         let end = Err(RecvTimeoutError::Disconnected);
@@ -96,7 +98,7 @@ pub fn closing_wakes_every_receiver<B: Unregistered<Item = u64>>() -> Scenario<B
 
 /// Dropping the last receiver wakes every waiting sender and returns their items.
 ///
-/// Two senders fill the buffer and wait. If only one is woken, the other hangs.
+/// Two senders fill the buffer and wait. If the drop wakes only one sender, the other sender hangs.
 pub fn closing_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     fn fill_and_wait<B: Unregistered<Item = u64>>(shared: &BufferState<B>) {
         for item in 0..=shared.buffer.capacity() as u64 {
@@ -112,10 +114,12 @@ pub fn closing_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenario<Buf
     Scenario::new("closing_wakes_every_sender", participants).choices(8)
 }
 
-/// Every receiver sees the disconnection, even at the moment when another receiver sees it.
+/// Every receiver gets `Disconnected` after the last sender is dropped, even if two receivers call
+/// at the same time.
 ///
-/// If the notice of the disconnection is a permit that a receiver takes and releases again, a
-/// non-blocking call between these two steps must not report an empty buffer.
+/// A buffer may signal the disconnection with a permit that each receiver acquires and releases
+/// again. A non-blocking receive between these two steps must report the disconnection, not an
+/// empty buffer.
 pub fn every_receiver_sees_disconnection<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>>
 {
     let receiver = |shared: &BufferState<B>| {
@@ -128,9 +132,10 @@ pub fn every_receiver_sees_disconnection<B: Unregistered<Item = u64>>() -> Scena
     Scenario::new("every_receiver_sees_disconnection", participants).choices(8)
 }
 
-/// Every sender sees the disconnection and keeps its item.
+/// Every sender gets `Disconnected` and its item back after the last receiver is dropped.
 ///
-/// The counterpart of [`every_receiver_sees_disconnection`].
+/// This scenario mirrors [`every_receiver_sees_disconnection`], with senders and receivers
+/// exchanged.
 pub fn every_sender_sees_disconnection<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| {
         let end = Err(SendTimeoutError::Disconnected(1));

@@ -1,4 +1,5 @@
-//! Items, their order, their number, and the methods that pass an item.
+//! Scenarios about the items of a buffer: their order, their number, and the methods that pass
+//! them.
 
 use super::{
     BufferState, RaceCell, Scenario, receive, receive_as, send, send_one, send_two, sum_received,
@@ -30,10 +31,11 @@ pub fn keeps_order<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
 
 /// Items keep their order when the slots are reused.
 ///
-/// One process sends and receives runs of each length, so a run begins at each slot.
+/// One process sends and receives several items in a row, with every possible count, so that each
+/// slot is the first slot of some sequence.
 pub fn keeps_order_across_wraparounds<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let rounds = |shared: &BufferState<B>| {
-        // A pipe holds thousands of items and has no slots that wrap.
+        // A kernel pipe holds thousands of items, and its items do not return to a first slot.
         let capacity = shared.buffer.capacity().min(8) as u64;
         let (mut sent, mut received) = (0, 0);
         for at_once in (1..=capacity).cycle().take(3 * capacity as usize) {
@@ -52,8 +54,8 @@ pub fn keeps_order_across_wraparounds<B: Unregistered<Item = u64>>() -> Scenario
 
 /// Without a receiver, a buffer accepts exactly as many items as its capacity.
 ///
-/// Two processes send without waiting. If both processes are granted the last free slot, one item
-/// too many is accepted.
+/// Two processes send without waiting. If the buffer gives the last free slot to both processes,
+/// the buffer accepts one item too many.
 pub fn never_exceeds_capacity<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     fn fill<B: Unregistered<Item = u64>, const INDEX: usize>(shared: &BufferState<B>) {
         let sent = shared.buffer.send_unregistered(1, Timeout::NonBlocking);
@@ -105,8 +107,8 @@ pub fn items_of_both_senders_arrive<B: Unregistered<Item = u64>>() -> Scenario<B
 
 /// Two receivers get one item each.
 ///
-/// If both receivers read the same slot, the sum is wrong. If one receiver consumes both wake-ups,
-/// the other receiver hangs.
+/// If both receivers read the same slot, the sum is wrong. If one receiver consumes the wake-ups of
+/// both receivers, the other receiver hangs.
 pub fn two_receivers_share_the_items<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| {
         send(shared, 1);

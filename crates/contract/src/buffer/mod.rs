@@ -1,6 +1,7 @@
 //! The promises of a bounded buffer, grouped by subject.
 //!
-//! Both constructions of the buffer keep these promises, and so do their robust forms.
+//! The buffer on semaphores and the buffer on condition variables keep these promises. The robust
+//! forms of both buffers keep them too.
 
 mod batches;
 mod closing;

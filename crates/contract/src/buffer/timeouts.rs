@@ -1,4 +1,4 @@
-//! Timeouts, and what an operation has done when it reports a timeout.
+//! Scenarios with timeouts: an operation that times out must have had no effect.
 
 use super::{
     BufferState, Scenario, distant_timeout, expired_timeouts, receive_as, send, send_one, sum_left,
@@ -8,7 +8,7 @@ use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::sync::Timeout;
 use std::time::Duration;
 
-/// A receiver that times out has taken no item, and leaves wake-ups to the other receivers.
+/// A receiver that times out takes no item, and consumes no wake-up that another receiver needs.
 ///
 /// One of two receivers has a timeout, and one item is sent. If the timed-out receiver consumes the
 /// item or the wake-up, the other receiver hangs.
@@ -26,7 +26,7 @@ pub fn timed_out_receiver_takes_no_item<B: Unregistered<Item = u64>>() -> Scenar
         .choices(8)
 }
 
-/// A sender that times out keeps its item, and the buffer does not contain it.
+/// A sender that times out gets its item back, and the buffer does not contain the item.
 ///
 /// One of two senders has a timeout. The sum of the received items must equal the sum of the items
 /// whose senders reported success.
@@ -48,8 +48,8 @@ pub fn timed_out_sender_keeps_its_item<B: Unregistered<Item = u64>>() -> Scenari
         .choices(8)
 }
 
-/// With an expired timeout, a call tries once. With the longest timeout, it passes an item without
-/// waiting.
+/// A call with an expired timeout tries once without waiting. A call with the longest timeout
+/// passes an item without waiting if it can.
 pub fn handles_extreme_timeouts<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let alone = |shared: &BufferState<B>| {
         for timeout in expired_timeouts() {

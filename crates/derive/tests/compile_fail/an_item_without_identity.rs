@@ -1,4 +1,4 @@
-//! A program cannot compare an item without an identity with that of another program.
+//! Every item type needs an identity (`ShmType`), which programs compare when they attach.
 
 use interlatch::{Region, RobustMutex};
 use zerocopy::{FromBytes, Immutable, IntoBytes};

@@ -1,4 +1,4 @@
-//! A peer may have written a byte that is neither 0 nor 1.
+//! A `bool` must be 0 or 1, but a peer may have written another byte.
 
 use interlatch::{Region, RobustMutex};
 

@@ -1,4 +1,4 @@
-//! A peer may write a number that is none of the variants.
+//! An enum is not allowed, because a peer may write a number that is not one of the variants.
 
 use interlatch::ShmType;
 

@@ -1,4 +1,4 @@
-//! The derive checks each field.
+//! The derive rejects a struct with a pointer, because it checks the type of each field.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 

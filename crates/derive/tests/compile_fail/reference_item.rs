@@ -1,4 +1,4 @@
-//! A reference points into one process.
+//! A reference is not a valid item, because it points into the memory of one process.
 
 use interlatch::channel::Slot;
 use interlatch::{BoundedBuffer, Region};

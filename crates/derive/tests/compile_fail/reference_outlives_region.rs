@@ -1,4 +1,4 @@
-//! The mapping ends with the region.
+//! A reference must not outlive its region, because dropping the region removes the mapping.
 
 use interlatch::{Region, Semaphore};
 

@@ -1,4 +1,4 @@
-//! A struct with the derives of zerocopy may be shared.
+//! A struct of numbers with zerocopy's derives can be an item in shared memory.
 
 use interlatch::channel::Slot;
 use interlatch::{Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex, ShmType};

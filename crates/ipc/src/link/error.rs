@@ -10,13 +10,14 @@ pub enum LinkSendError {
     /// The socket's buffer stayed full until the timeout. Nothing was sent.
     #[error("timed out while the socket's buffer was full; nothing was sent")]
     Timeout,
-    /// The timeout expired, or the kernel refused the rest, after a part of the message was sent.
+    /// Only a part of the message was sent before the timeout expired or the kernel refused the
+    /// rest.
     ///
     /// The link keeps the rest and sends it before the next message, or in
     /// [`StreamLink::finish_with`](super::StreamLink::finish_with). Do not send the message again.
     #[error("{left} bytes of the message are not sent yet; finish it with `finish_with`")]
     Unfinished {
-        /// The number of bytes that the link keeps.
+        /// The number of unsent bytes, which the link keeps.
         left: usize,
     },
     /// The peer has closed its socket or does not exist.
@@ -70,7 +71,7 @@ pub enum LinkRecvError {
     Torn {
         /// The length of the message with its header in bytes.
         expected: usize,
-        /// The number of these bytes that arrived.
+        /// The number of bytes that arrived before the stream ended.
         found: usize,
     },
     /// A system call failed.

@@ -46,7 +46,7 @@ const OVERHEAD: usize = 32;
 #[derive(Debug)]
 pub struct PacketLink {
     socket: OwnedFd,
-    /// The longest message that the kernel accepts.
+    /// The length of the longest message that the kernel accepts on this socket.
     max_limit: usize,
     limit: usize,
     has_end: bool,
@@ -140,7 +140,7 @@ impl PacketLink {
 /// Receives the next message into `buffer` and returns the message's length, which may exceed the
 /// length of `buffer`.
 ///
-/// Returns `None` at the end of the stream, if the socket reports one.
+/// Returns `None` at the end of the stream, if this kind of socket reports the end.
 fn receive(
     socket: &OwnedFd,
     buffer: &mut [u8],
@@ -160,7 +160,8 @@ fn receive(
 /// The end of the stream carries no credentials. The call provides no buffer for control messages,
 /// so the kernel sets `MSG_CTRUNC` if there are credentials, and closes any passed descriptors. The
 /// call provides no buffer for an address either, because the kernel would then write the address
-/// on every call. rustix's function always provides an address buffer.
+/// on every call. For this reason the function calls libc: rustix's `recvmsg` always provides an
+/// address buffer.
 fn receive_with_credentials(
     socket: &OwnedFd,
     buffer: &mut [u8],
@@ -196,7 +197,7 @@ impl Link for PacketLink {
         match wait::retry_until_ready(&self.socket, PollFlags::OUT, timeout, attempt) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(LinkSendError::Timeout),
-            // Another process with this socket has reduced the send buffer.
+            // Another process that shares this socket has reduced the send buffer.
             Err(error) if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) => {
                 Err(too_long())
             }

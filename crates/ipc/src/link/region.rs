@@ -19,7 +19,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// The byte that carries the descriptor. The kernel passes no descriptor without data.
+/// The byte that is sent with the descriptor. The kernel passes a descriptor only together with
+/// data.
 const TAG: u8 = b'R';
 
 /// The error returned when passing a region to another process fails.
@@ -116,8 +117,9 @@ pub fn send_region(stream: &UnixStream, region: &Region) -> Result<(), RegionTra
 /// timeout, or the peer has closed the connection. In each of these cases nothing was sent.
 ///
 /// # Process death
-/// If the sender dies during the call, the region was sent or not sent. A sent region exists until
-/// it is received or until all processes have closed the other end of the socket.
+/// If the sender dies during the call, the region has been sent completely or not at all. A sent
+/// region exists until it is received or until all processes have closed the other end of the
+/// socket.
 pub fn send_region_with(
     stream: &UnixStream,
     region: &Region,

@@ -19,10 +19,12 @@ const BACKLOG: i32 = 128;
 
 /// A listener at a path that accepts seqpacket links.
 ///
-/// The path remains when the listener is dropped, as with the listeners of std.
+/// Dropping the listener does not remove the path. The Unix listeners of std behave in the same
+/// way.
 ///
 /// # Process death
-/// The path remains, and connections to it are refused. Remove the path before binding it again.
+/// The path of a dead listener remains, and the kernel refuses connections to the path. Remove the
+/// path before binding it again.
 ///
 /// # Example
 /// ```

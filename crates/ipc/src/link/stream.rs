@@ -5,8 +5,8 @@
 //! outgoing frame and the received part of an incoming frame.
 //!
 //! **System calls.** One call sends a frame directly from the caller's memory. One call receives
-//! all available bytes, whether they are a part of a frame or many frames. Only the rest of a long
-//! message is received by a separate call, directly into the message's final buffer.
+//! all available bytes, whether they are a part of a frame or many frames. For a long message, a
+//! separate call receives the rest directly into the message's final buffer.
 
 use super::{Link, LinkRecvError, LinkSendError};
 use crate::wait;
@@ -46,8 +46,8 @@ const AHEAD: usize = 1 << 13;
 /// received its first message.
 ///
 /// # Process death
-/// If a process dies while it sends, its peer gets [`LinkRecvError::Torn`]. Messages that a process
-/// has read ahead are lost with it.
+/// If a process dies while it sends, its peer gets [`LinkRecvError::Torn`]. If a process dies, the
+/// messages that it has read ahead are lost.
 ///
 /// # Example
 /// ```
@@ -67,14 +67,15 @@ const AHEAD: usize = 1 << 13;
 pub struct StreamLink {
     socket: OwnedFd,
     limit: usize,
-    /// The unsent rest of a frame, and how much of the rest has been sent.
+    /// The unsent rest of a frame, and the number of bytes of the rest that have since been sent.
     outgoing: Vec<u8>,
     sent: usize,
     /// The bytes read ahead (a part of a header, or one or several frames), and how many of these
     /// bytes have been consumed.
     ahead: Vec<u8>,
     used: usize,
-    /// The received part of a message, and the message's length once it is known.
+    /// The received part of an incomplete message, and the message's length once its header has
+    /// arrived.
     message: Vec<u8>,
     expected: Option<usize>,
 }
@@ -132,7 +133,7 @@ impl StreamLink {
     ///
     /// # Errors
     /// Returns an error if the socket's buffer stays full until the timeout, or the peer has closed
-    /// the connection. The rest is kept unless the peer is gone.
+    /// the connection. The link keeps the unsent rest unless the peer has closed the connection.
     pub fn finish_with(&mut self, timeout: Timeout) -> Result<(), LinkSendError> {
         while self.sent < self.outgoing.len() {
             let rest = &self.outgoing[self.sent..];
@@ -204,7 +205,7 @@ impl StreamLink {
         missing - piece.len()
     }
 
-    /// Receives available bytes into the read-ahead buffer.
+    /// Receives the bytes that have arrived at the socket into the read-ahead buffer.
     ///
     /// Returns their number, 0 at the end of the stream, or `None` on timeout.
     fn receive_ahead(&mut self, timeout: Timeout) -> io::Result<Option<usize>> {
@@ -254,7 +255,8 @@ pub(super) fn send_flags(timeout: Timeout) -> SendFlags {
     }
 }
 
-/// Returns the flags for receiving, chosen like those of [`send_flags`].
+/// Returns the flags for receiving. With an infinite timeout, the receive call itself blocks, as in
+/// [`send_flags`].
 pub(super) fn recv_flags(timeout: Timeout) -> RecvFlags {
     match timeout {
         Timeout::Infinite => RecvFlags::empty(),
@@ -283,8 +285,9 @@ impl Link for StreamLink {
             Some(accepted) => {
                 self.keep_rest(&header, message, accepted);
                 self.finish_with(timeout).map_err(|error| match error {
-                    // For example, the kernel is out of memory. If the caller sent the message
-                    // again, the peer would receive the message twice.
+                    // A part of the message was sent, and then the kernel, for example, ran out of
+                    // memory. If the caller sent the message again, the peer would receive it
+                    // twice.
                     LinkSendError::System { .. } => LinkSendError::Unfinished {
                         left: self.outgoing.len() - self.sent,
                     },
@@ -316,7 +319,7 @@ impl Link for StreamLink {
             }
         }
         self.expected = None;
-        // The caller's buffer becomes the buffer of the next message.
+        // After the swap, the link receives the next message into the caller's old buffer.
         core::mem::swap(message, &mut self.message);
         self.message.clear();
         Ok(Some(message.len()))

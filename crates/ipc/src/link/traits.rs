@@ -60,16 +60,16 @@ pub trait Link {
     ///
     /// # Errors
     /// Returns an error if the message is too long, the socket's buffer stays full until the
-    /// timeout, or the peer is gone. Nothing was sent in these cases, except after
-    /// [`LinkSendError::Unfinished`].
+    /// timeout, or the peer is gone. If the error is [`LinkSendError::Unfinished`], a part of the
+    /// message was sent. For all other errors, nothing was sent.
     fn send_with(&mut self, message: &[u8], timeout: Timeout) -> Result<(), LinkSendError>;
 
     /// Receives a message, up to a timeout; returns `None` if the peer has closed the connection.
     ///
     /// # Errors
     /// Returns an error if no message arrives before the timeout, the message is too long, or the
-    /// peer reset the connection. After [`LinkRecvError::Timeout`] the received part of a message
-    /// is kept.
+    /// peer reset the connection. If the error is [`LinkRecvError::Timeout`], the link keeps the
+    /// received part of a message.
     fn recv_with(&mut self, timeout: Timeout) -> Result<Option<Vec<u8>>, LinkRecvError> {
         let mut message = Vec::new();
         let length = self.recv_into_with(&mut message, timeout)?;
@@ -79,8 +79,8 @@ pub trait Link {
     /// Receives a message into a buffer, up to a timeout.
     ///
     /// Replaces the contents of `message` and returns the message's length, or `None` if the peer
-    /// has closed the connection. The link may exchange the buffer for one of its own instead of
-    /// copying. An error leaves the contents unchanged.
+    /// has closed the connection. Instead of copying the message, the link may swap the caller's
+    /// buffer with its own buffer. An error leaves the contents unchanged.
     ///
     /// # Errors
     /// See [`recv_with`](Link::recv_with).

@@ -14,7 +14,8 @@ use std::process::{Command, ExitStatus, Stdio};
 ///
 /// Add commands with [`command`](Pipeline::command), then call [`run`](Pipeline::run) to wait for
 /// their statuses, or [`spawn`](Pipeline::spawn) for a [`RunningPipeline`]. All processes belong to
-/// one process group, so a signal reaches all of them. The terminal decides which group:
+/// one process group, so a signal reaches all of them. The group depends on whether this process is
+/// in the foreground of its terminal:
 ///
 /// | this process is | the pipeline is |
 /// | --- | --- |
@@ -22,15 +23,17 @@ use std::process::{Command, ExitStatus, Stdio};
 /// | in the foreground of its terminal, with other processes | in the group of this process |
 /// | in the background, or without a terminal, or with `foreground(false)` | a new group |
 ///
-/// A process is alone in its group if it leads the group, the group has no other member, and its
-/// standard input and output are not pipes, because a process at the other end belongs to the same
-/// job. It is not alone in a shell's `program | less`, nor in a script.
+/// A process is alone in its group if it leads the group, the group has no other member, and
+/// neither its standard input nor its standard output is a pipe. A process at the other end of such
+/// a pipe would belong to the same job. For example, a program started by a shell script or by
+/// `program | less` is not alone.
 ///
 /// # Environment of the commands
 /// The pipeline sets standard input and output and overrides the settings that the [`Command`] has
 /// for them. Each child keeps only the pipe ends that it uses, and this process closes each pipe
-/// end once a child has it. The end of the stream and `SIGPIPE` therefore arrive as expected. Other
-/// descriptors that this process made inheritable are inherited, as with any `Command`.
+/// end once a child has it. Therefore a reader gets the end of the stream when all writers have
+/// ended, and a writer gets `SIGPIPE` when all readers have ended. Other descriptors that this
+/// process made inheritable are inherited, as with any `Command`.
 ///
 /// No signal is blocked in the commands, and `SIGPIPE` has its default action: it terminates a
 /// process that writes to a pipe without readers. Other signals that this process ignores stay
@@ -183,8 +186,8 @@ impl Pipeline {
     ///
     /// The kernel watches the thread that starts the commands (`PR_SET_PDEATHSIG`): if that thread
     /// ends, the commands are killed even if the process continues. The setting covers the
-    /// commands, not their children, and the kernel clears it when a command executes a set-user-ID
-    /// program such as `sudo`.
+    /// commands, not their children, and the kernel clears the setting when a command executes a
+    /// set-user-ID program such as `sudo`.
     ///
     /// # Example
     /// ```
@@ -226,7 +229,8 @@ impl Pipeline {
             let (writer, next) = match output.take_if(|_| index + 1 == count) {
                 Some(last) => (last, Stdio::null()),
                 None => {
-                    // `exec` closes both ends.
+                    // Both ends of the new pipe are close-on-exec, so `exec` closes them in the
+                    // children.
                     let (reader, writer) = io::pipe().map_err(PipelineError::io("pipe2"))?;
                     (writer.into(), reader.into())
                 }
@@ -296,7 +300,7 @@ impl Input {
     }
 }
 
-/// Creates a sealed memfd with these bytes. A pipe would need a thread that fills it.
+/// Creates a sealed memfd with these bytes. A pipe would need a thread that writes the bytes.
 fn memfd_with(bytes: &[u8]) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create("pipeline-input", flags)?);

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 /// A pipeline whose processes have started.
 ///
-/// Dropping it kills and reaps the processes that have not ended. If a process runs as another user
-/// and cannot be killed, the drop waits until that process ends.
+/// Dropping a `RunningPipeline` kills and reaps the processes that have not ended. If a process
+/// runs as another user and cannot be killed, the drop waits until that process ends.
 ///
 /// # Errors
 /// The waiting methods fail if the program consumes the statuses, that is, if the program ignores
@@ -62,12 +62,12 @@ pub struct RunningPipeline {
     job_control: JobControl,
 }
 
-/// One process.
+/// One process of the pipeline.
 #[derive(Debug)]
 struct Member {
     child: Child,
-    /// A pidfd, which is readable once the process has ended. `None` after the end has been
-    /// observed.
+    /// A pidfd, which is readable once the process has ended. The value is `None` once the end of
+    /// the process has been observed.
     alive: Option<OwnedFd>,
 }
 
@@ -75,7 +75,7 @@ struct Member {
 #[derive(Debug, Default)]
 struct CapturedOutput {
     bytes: Vec<u8>,
-    /// `None` after the end of the output.
+    /// The pipe from which the output is read; `None` after the end of the output.
     pipe: Option<ChildStdout>,
 }
 
@@ -106,7 +106,8 @@ impl RunningPipeline {
     pub(super) fn capture(&mut self) -> Result<(), PipelineError> {
         let pipe = self.take_output();
         if let Some(pipe) = &pipe {
-            // No other process has this end of the pipe, so no other process sees the flag.
+            // No other process has this end of the pipe open, so the flag affects only this
+            // process.
             ioctl_fionbio(pipe, true).map_err(PipelineError::system("ioctl(FIONBIO)"))?;
         }
         let bytes = Vec::new();
@@ -287,8 +288,8 @@ impl RunningPipeline {
         !writes && self.members.iter().all(|member| member.alive.is_none())
     }
 
-    /// Waits until a process ends or output arrives, and records the event. Returns `false` on
-    /// timeout.
+    /// Waits until a process of the pipeline ends or output arrives, and records the event. Returns
+    /// `false` on timeout.
     fn poll_events(&mut self, timeout: Timeout) -> Result<bool, PipelineError> {
         let pipe = self.captured.as_ref().and_then(|it| it.pipe.as_ref());
         let alive = self
@@ -338,7 +339,8 @@ impl RunningPipeline {
             .iter()
             .filter_map(|member| member.alive.as_ref())
         {
-            // A process that has ended does not need the signal.
+            // The call fails if the process has already ended. The error is ignored, because the
+            // process does not need the signal then.
             let _ = pidfd_send_signal(descriptor, rustix::process::Signal::KILL);
         }
         self.reap();

@@ -23,9 +23,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// The process group of a pipeline and its relation to the terminal.
 #[derive(Debug)]
 pub(super) enum JobControl {
-    /// A new group, in the foreground.
+    /// A new process group in the foreground of the terminal.
     Foreground(Foreground),
-    /// A new group, not in the foreground.
+    /// A new process group that is not in the foreground of the terminal.
     OwnGroup,
     /// The group of this process, which is in the foreground with other members.
     SharedGroup,
@@ -61,7 +61,7 @@ impl JobControl {
     }
 }
 
-/// Returns whether this process is the only member of its job, as far as it can see.
+/// Returns whether this process is the only member of its job, as far as visible in `/proc`.
 fn is_alone_in_group() -> bool {
     let is_pipe = |end: BorrowedFd<'_>| {
         fstat(end).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo)
@@ -113,15 +113,15 @@ impl Foreground {
 
 impl Drop for Foreground {
     fn drop(&mut self) {
-        // An error means that the terminal no longer exists or has hung up.
+        // The error is ignored, because it means that the terminal no longer exists or has hung up.
         let _ = set_foreground(self.terminal.as_fd(), self.group);
     }
 }
 
 /// Moves a group of this session into the foreground.
 ///
-/// The kernel sends SIGTTOU to a background process that does this, unless the process blocks the
-/// signal.
+/// The kernel sends SIGTTOU to a background process that changes the foreground group, unless the
+/// process blocks SIGTTOU.
 fn set_foreground(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
     let mut blocked = SigSet::empty();
     blocked.add(Signal::SIGTTOU);

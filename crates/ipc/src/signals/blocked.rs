@@ -28,7 +28,7 @@ thread_local! {
     static COUNTS: RefCell<[BlockCount; SIGNALS]> = const { RefCell::new([UNUSED; SIGNALS]) };
 }
 
-/// Keeps a set of signals blocked in this thread until it is dropped.
+/// A guard that keeps a set of signals blocked in this thread until the guard is dropped.
 #[derive(Debug)]
 pub(super) struct BlockedSignals(SigSet);
 

@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// Receives signals like messages instead of being interrupted by them.
+/// Receives signals as messages, so that the signals do not interrupt the thread.
 ///
 /// The constructor blocks the signals in this thread and in the threads that it starts later, until
 /// the `SignalFd` is dropped. The kernel delivers a signal for the process to any thread that does
@@ -23,9 +23,10 @@ use std::time::Duration;
 /// Several `SignalFd`s of one thread may share a signal. The signal stays blocked until the last of
 /// them is dropped. The first `SignalFd` that receives a signal consumes it.
 ///
-/// The kernel merges a signal that is sent again before it is read. A received signal therefore
-/// says that the event happened, but not how often. Signals that are still unread when the last
-/// `SignalFd` is dropped are delivered then, which may terminate the process.
+/// If a signal is sent again before it is read, the kernel delivers the signal only once. A
+/// received signal therefore says that the event happened, but not how often. Signals that are
+/// still unread when the last `SignalFd` is dropped are delivered then, which may terminate the
+/// process.
 ///
 /// # Process death
 /// The kernel closes the descriptor when the process dies.
@@ -44,10 +45,10 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct SignalFd {
-    /// The non-blocking descriptor. No other process has this open file description, so no other
-    /// process sees the flag.
+    /// The non-blocking descriptor. No other process shares the open file description, so the flag
+    /// affects only this process.
     descriptor: Descriptor,
-    /// Keeps the signals blocked, together with other readers of this thread.
+    /// Keeps the signals blocked until this reader and all other readers of the thread are dropped.
     _blocked: BlockedSignals,
     /// Makes the type `!Send`, because the signal mask belongs to a thread.
     stays_on_its_thread: PhantomData<*const ()>,

@@ -4,8 +4,8 @@
 //! may perform only async-signal-safe operations (`signal-safety(7)`). This handler loads one
 //! atomic word and calls [`Semaphore::release`], which repeats compare-and-exchange on one word
 //! until it succeeds and then calls `FUTEX_WAKE`, a system call that takes no lock of this process.
-//! The handler allocates nothing and does not wait. If it interrupts an operation on the same
-//! semaphore, that operation sees a changed word and retries. The handler restores `errno`.
+//! The handler allocates nothing and does not wait. If the handler interrupts an operation on the
+//! same semaphore, the operation sees a changed word and retries. The handler restores `errno`.
 
 use super::SignalError;
 use super::error::check_supported;
@@ -29,8 +29,8 @@ extern "C" fn add_permit(signal: i32) {
     if address != 0 {
         // SAFETY: `notify_semaphore` stored the address of a `&'static Semaphore`.
         let semaphore = unsafe { &*core::ptr::with_exposed_provenance::<Semaphore>(address) };
-        // An error means that the semaphore already holds its maximum number of permits. A further
-        // permit would carry no information.
+        // An error means that the semaphore already holds its maximum number of permits. In that
+        // case a further permit would tell the waiter nothing new.
         let _ = semaphore.release(1);
     }
     Errno::set_raw(errno);
@@ -52,11 +52,12 @@ pub struct SignalNotification {
 
 /// Releases a permit of the semaphore on each delivery of the signal, in any thread.
 ///
-/// Several signals may notify one semaphore. The kernel merges a signal that is sent again before
-/// its delivery.
+/// Several signals may notify one semaphore. If a signal is sent again before its delivery, the
+/// kernel delivers the signal only once.
 ///
-/// The kernel restarts interrupted system calls where it can (`SA_RESTART`). All operations of this
-/// crate continue after any signal and any handler, with the same deadline.
+/// After the handler, the kernel restarts an interrupted system call if the call can be restarted
+/// (`SA_RESTART`). All operations of this crate continue after any signal and any handler, with the
+/// same deadline.
 ///
 /// # Errors
 /// Returns an error if the signal cannot be caught or already notifies a semaphore.

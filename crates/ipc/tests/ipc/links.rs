@@ -13,11 +13,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// A kind of link.
+/// A kind of link, such as a Unix stream or UDP.
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
-    /// Creates both ends with these limits.
+    /// Creates both ends of a link with these message limits.
     make: fn(usize, usize) -> Pair,
     /// Whether a receiver sees that the sender has closed its end.
     has_end: bool,
@@ -28,7 +28,7 @@ pub struct Kind {
 
 type Pair = (Box<dyn End>, Box<dyn End>);
 
-/// A link with access to its descriptor.
+/// A link whose descriptor is accessible.
 pub trait End: Link + AsFd {}
 impl<L: Link + AsFd> End for L {}
 

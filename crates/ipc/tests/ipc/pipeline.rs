@@ -378,7 +378,7 @@ fn commands_die_with_the_parent_on_request() {
 /// Starts a command that kills this process before it asks the kernel for the parent death signal.
 pub fn run_killed_parent() -> ExitCode {
     let (mut command, this) = (tool("echo", &["it runs"]), Pid::this());
-    // std reports the failed exec to standard error.
+    // The child's standard error is discarded, because std reports the failed exec there.
     command.stderr(Stdio::null());
     // SAFETY: the closure makes only system calls. The closure runs before the closure of the
     // pipeline.
@@ -389,7 +389,7 @@ pub fn run_killed_parent() -> ExitCode {
 
 /// In a child between fork and exec: kills its parent and waits until the parent is dead.
 fn survive(parent: Pid) -> std::io::Result<()> {
-    // std aborts the child afterwards. This call prevents a core file.
+    // std later aborts this child. The child is not dumpable, so the abort writes no core file.
     prctl::set_dumpable(false)?;
     kill(parent, Signal::SIGKILL)?;
     while getppid() == parent {

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-/// The timeout of every wait in a test, far above the expected duration.
+/// The timeout of every wait in a test. The timeout is much longer than the expected duration.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The first argument of a process with a role; the role's name follows.
@@ -103,7 +103,7 @@ pub fn descriptors() -> BTreeSet<i32> {
     numbers
 }
 
-/// Limits the number of descriptors of this process until it is dropped.
+/// A guard that limits the number of this process's descriptors until the guard is dropped.
 pub struct Limited {
     before: (rlim_t, rlim_t),
 }

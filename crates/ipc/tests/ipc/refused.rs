@@ -112,7 +112,8 @@ fn failed_wait_tears_no_stream() {
     receive_after_failure(&mut here, &mut there);
 }
 
-/// The message is much longer than the socket's buffer.
+/// The message of this test is much longer than the socket's buffer, so one call cannot send the
+/// whole message.
 fn unfinished_message_is_completed_later() {
     const LONG: usize = 1 << 20;
     let (here, there) = UnixStream::pair().expect("a free descriptor");

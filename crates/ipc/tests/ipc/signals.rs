@@ -128,7 +128,7 @@ fn repeated_signals_merge() {
     );
 }
 
-/// The readers are dropped in either order.
+/// The test drops the two readers of the signals in both orders.
 fn drop_restores_the_mask() {
     let before = mask();
     let first = SignalFd::new([Signal::SIGUSR1]).expect("the call is allowed");
@@ -264,7 +264,7 @@ fn full_semaphore_stays_full() {
     drop(notification);
 }
 
-/// Only a handler that calls libc could overwrite `errno`.
+/// Only a signal handler that calls libc could overwrite `errno`.
 fn handler_preserves_errno() {
     static KEPT: Semaphore = Semaphore::empty();
     let notification = notify_semaphore(Signal::SIGUSR1, &KEPT).expect("the call is allowed");

@@ -74,7 +74,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Returns a link and a stream that writes raw bytes to it.
+/// Returns a link, and a stream that writes raw bytes to the link.
 fn raw() -> (UnixStream, StreamLink) {
     let (raw, other) = UnixStream::pair().expect("a pair");
     (raw, StreamLink::unix(other))

@@ -58,8 +58,8 @@ struct Session {
 }
 
 impl Session {
-    /// The output is a socket. If the output were a pipe, the leader would assume that its job has
-    /// another process.
+    /// Starts a session whose leader writes to a socket. If the output were a pipe, the leader
+    /// would assume that its job has another process.
     fn start(arguments: &[&str]) -> Self {
         let (output, written) = UnixStream::pair().expect("two sockets");
         Self::writing_to(written.into(), output.into(), arguments)
@@ -284,7 +284,7 @@ fn signal_in_a_shared_group_reaches_only_the_commands() {
     );
 }
 
-/// The reader may belong to a job that the shell is about to complete.
+/// The process that reads the pipe may belong to a job that the shell is still starting.
 fn piped_output_keeps_the_terminal() {
     let (output, written) = std::io::pipe().expect("a pipe");
     let mut session = Session::writing_to(written.into(), output.into(), &["sleepers"]);

@@ -122,8 +122,9 @@ pub fn run_role() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// If each signal restarted the wait, it would never end. At least one signal arrives during the
-/// wait on any machine: the kernel delivers an expired timer before the process continues.
+/// If each signal restarted the wait with the full timeout, the wait would never end. At least one
+/// signal arrives during the wait on any machine: the kernel delivers an expired timer before the
+/// process continues.
 fn signals_neither_end_nor_extend_a_wait() {
     let mut running = Pipeline::new()
         .command(command_for_role("nap", &[]))

@@ -7,13 +7,15 @@
 //! primitive sleeps without spinning.
 //!
 //! If a waiter takes the first item immediately, both sides access the buffer at the same time
-//! during every later operation, and each side takes the cache lines from the other. The semaphores
-//! of a buffer then pass 1 to 2 million items per second, compared with 5 to 10 million if one side
-//! waits until the other stops. So a waiter that sees a permit keeps waiting while more permits
-//! arrive fast, if permits also arrived fast the last time.
+//! during every later operation. The cache lines of the buffer then move between the two cores on
+//! every operation. The semaphores of a buffer then pass 1 to 2 million items per second, compared
+//! with 5 to 10 million if one side waits until the other stops. So a waiter that sees a permit
+//! does not take the permit immediately. The waiter keeps waiting while more permits arrive fast,
+//! if permits also arrived fast during the last such wait.
 //!
 //! A spin only loads a word and decides nothing: the caller confirms the loaded value with a
-//! read-modify-write. So the model needs no adaptive spinning.
+//! read-modify-write. So an adaptive spin cannot change an outcome, and the model does not
+//! implement it.
 //!
 //! **Sources.** Spinning for about as long as a sleep would cost, and predicting from earlier
 //! waits: Karlin, Li, Manasse and Owicki, *Empirical Studies of Competitive Spinning for a
@@ -35,32 +37,34 @@ use std::time::Duration;
 pub enum SpinPolicy {
     /// A lock that many threads acquire repeatedly.
     ///
-    /// Each check takes the cache line from the holder, and the next holder takes all the data that
-    /// the lock protects. A few long runs of operations by one thread are faster than many short
-    /// runs, so the pauses double: 1, 2, 4, ...
+    /// When a waiter reads the lock's word, the cache line of the word moves from the holder's core
+    /// to the waiter's core. When another thread acquires the lock, the protected data moves to
+    /// that thread's core too. So the lock is faster if one thread acquires it many times in a row,
+    /// and the pauses before a waiter's checks double: 1, 2, 4, ...
     Lock,
-    /// A lock that each thread acquires in quick succession: to begin a turn, to finish that turn,
-    /// and to begin the next turn.
+    /// A lock that a thread acquires to begin a turn, to finish that turn, and soon to begin the
+    /// next turn. A turn is the right to write or read once.
     ///
-    /// A waiter that checks early acquires the lock between two of these operations. Both sides
-    /// then wait in each operation for the cache lines that the lock protects. In this case, loans
-    /// of 64 bytes pass at 3.7 million per second, compared with 5.5 million if the waiter backs
-    /// off first.
+    /// A waiter that checks early acquires the lock between two of these operations. In each
+    /// operation, both threads then wait until the cache lines with the protected data arrive from
+    /// the other core. A channel then passes 3.7 million loans of 64 bytes per second, compared
+    /// with 5.5 million if the waiter pauses before its first check.
     Turns,
     /// A permit or a notification, which arrives once and should be taken immediately.
     Event,
     /// Items or free slots, which seldom arrive alone.
     ///
-    /// Each check takes the cache line of the count from the side that changes it. A waiter that
-    /// backs off finds many items in one check.
+    /// When a waiter reads the count, the cache line of the count moves away from the core of the
+    /// thread that changes the count. A waiter that pauses between its checks finds many items in
+    /// one check.
     Items,
 }
 
 impl SpinPolicy {
     /// The maximum duration of a spin.
     ///
-    /// Most locks are held for less time. If one is held for longer, a sleep is cheap in
-    /// comparison.
+    /// Most locks are held for less time than this limit. If a lock is held for longer, the cost of
+    /// a sleep is small compared with the wait.
     ///
     /// An event may come from a thread that sleeps and is woken on another core, which takes 30 to
     /// 40 microseconds in a virtual machine. A waiter with a shorter limit would never see such an
@@ -100,7 +104,8 @@ const FIRST_TURN_PAUSES: u32 = 6;
 const FIRST_BATCH_PAUSES: u32 = 7;
 const MAX_BATCH_PAUSES: u32 = 9;
 
-/// The batch wait continues while at least one permit arrives per this number of pauses.
+/// A waiter that waits for more permits continues while at least one permit arrives in this number
+/// of pauses.
 const PAUSES_PER_PERMIT: u32 = 64;
 
 /// Base-2 logarithms of the initial and the maximum number of pauses before a check for items.
@@ -110,7 +115,7 @@ const MAX_ITEM_PAUSES: u32 = 7;
 /// The number of pauses between two reads of the clock.
 const PAUSES_PER_CLOCK: u32 = 64;
 
-/// 1 if this process spins.
+/// 1 if adaptive spinning is enabled in this process, and 0 otherwise.
 static SPINNING: AtomicU32 = AtomicU32::new(1);
 
 fn spinning_enabled() -> bool {
@@ -135,7 +140,7 @@ pub fn back_off(pauses: u32) {
     }
 }
 
-/// The spinning phase of one wait on a word.
+/// The spin phase of one wait: the checks of the word before the thread sleeps.
 #[derive(Debug)]
 pub struct Spin<'a> {
     word: &'a AtomicU32,
@@ -150,7 +155,7 @@ pub struct Spin<'a> {
     checks: u32,
     /// The number of pauses since the last read of the clock.
     pauses: u32,
-    /// The time limit, once the clock has been read.
+    /// The time limit of the spin, or `None` until the spin has read the clock.
     end: Option<Deadline>,
 }
 
@@ -169,8 +174,8 @@ impl<'a> Spin<'a> {
         predictor: &'static SpinPredictor,
         is_enabled: bool,
     ) -> Self {
-        // This is decided here, while the caller has to wait anyway, and not after the permit has
-        // arrived.
+        // The decision is made before the spin, when the caller has to wait anyway. A decision
+        // after the permit has arrived would delay the caller.
         let may_batch =
             is_enabled && policy == SpinPolicy::Event && predictor.batching.should_batch();
         Self {
@@ -195,8 +200,8 @@ impl<'a> Spin<'a> {
     /// Spins until the word meets the condition.
     ///
     /// Returns false if the time limit is over or this wait does not spin. The caller then sleeps.
-    /// If the condition no longer holds when the caller acts on it, the caller calls this again on
-    /// the same `Spin`: the time limit covers the whole wait.
+    /// If the condition no longer holds when the caller acts, the caller calls `wait_until` again
+    /// on the same `Spin`, because the time limit covers the whole wait.
     pub fn wait_until(&mut self, condition: impl Fn(u32) -> bool) -> bool {
         while self.pause_before_check() {
             // Relaxed: the caller confirms the value with a read-modify-write.
@@ -207,10 +212,11 @@ impl<'a> Spin<'a> {
         false
     }
 
-    /// Keeps waiting while more permits arrive fast, if they arrived fast the last time.
+    /// Waits for more permits while they arrive fast, if they also arrived fast during the last
+    /// such wait.
     ///
-    /// Call it when the word holds at least one permit. It waits at most once per `Spin`. `count`
-    /// extracts the number of permits from the word.
+    /// Call this method when the word holds at least one permit. The method waits at most once per
+    /// `Spin`. `count` extracts the number of permits from the word.
     pub fn wait_for_batch(&mut self, count: impl Fn(u32) -> u32) {
         if core::mem::take(&mut self.may_batch) {
             let more_arrived = self.wait_for_more(count);
@@ -218,12 +224,13 @@ impl<'a> Spin<'a> {
         }
     }
 
-    /// Returns whether more permits arrived.
+    /// Waits for more permits while they arrive fast, and returns whether any arrived.
     #[cold]
     fn wait_for_more(&mut self, count: impl Fn(u32) -> u32) -> bool {
         let mut more_arrived = false;
         let mut pauses = 1 << FIRST_BATCH_PAUSES;
-        // Relaxed, like the load below: the caller confirms the value with a read-modify-write.
+        // Relaxed: the caller confirms the value with a read-modify-write. The same holds for the
+        // load in the loop below.
         let mut before = count(self.word.load(Relaxed));
         (self.pauses, self.end) = (0, None);
         loop {
@@ -248,10 +255,11 @@ impl<'a> Spin<'a> {
         }
     }
 
-    /// Spins again after a sleep.
+    /// Starts a new spin after the thread has slept.
     ///
-    /// A woken waiter may find that another thread was faster and will soon be done. The outcome is
-    /// not recorded: the sleep that a spin should avoid has already happened.
+    /// A woken waiter may find that another thread has just acquired the lock or permit, and will
+    /// soon release it. The outcome of this spin is not recorded, because the sleep that a spin
+    /// should avoid has already happened.
     pub fn restart(&mut self) {
         self.is_enabled = spinning_enabled() && self.predictor.confidence() > 0;
         self.has_slept = true;
@@ -282,8 +290,8 @@ impl<'a> Spin<'a> {
         self.is_in_time()
     }
 
-    /// Compares the time limit with the clock, because the length of a pause depends on the
-    /// processor.
+    /// Returns whether the time limit has not passed yet. The clock decides, because the length of
+    /// a pause depends on the processor.
     #[cold]
     fn is_in_time(&mut self) -> bool {
         if let Some(end) = self.end {
@@ -304,8 +312,8 @@ impl<'a> Spin<'a> {
     }
 }
 
-/// Waits for a batch like [`Spin::wait_for_batch`], for a caller that found a permit without a
-/// spin.
+/// Waits for more permits like [`Spin::wait_for_batch`]. A caller that found a permit without a
+/// spin calls this function.
 #[cold]
 pub fn batch_wait(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u32) -> u32) {
     let predictor = SpinPredictor::for_word(word);
@@ -439,7 +447,7 @@ mod tests {
         );
         let mut spin = spin(&word, None, predictor);
         let checks = Cell::new(0);
-        // The count grows once.
+        // The count of permits grows only on the first read.
         spin.wait_for_batch(|_| {
             checks.set(checks.get() + 1);
             u32::from(checks.get() > 1) * 1000

@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 /// | 8 to 15 | base-2 logarithm of the interval between tries at confidence 0 |
 /// | 16 to 31 | remaining waits without a spin before the next try |
 ///
-/// Words with the same hash share a predictor, and threads may overwrite each other's updates. A
-/// prediction is only a guess, so every access is Relaxed.
+/// Words with the same hash share a predictor, and threads may overwrite each other's updates. Such
+/// errors are harmless, because a prediction is only a guess. So every access is Relaxed.
 #[derive(Debug)]
 pub(super) struct SpinPredictor {
     spinning: AtomicU32,
@@ -40,7 +40,8 @@ struct Prediction {
 }
 
 impl Prediction {
-    /// Returns a prediction without confidence. The next try comes after 2^`interval` sleeps.
+    /// Returns a prediction without confidence. The process tries a spin again after 2^`interval`
+    /// sleeps.
     const fn without_confidence(interval: u32) -> Self {
         Self {
             confidence: 0,
@@ -124,8 +125,8 @@ impl SpinPredictor {
         }
     }
 
-    /// Decides whether the first wait spins. A thread that is bound to one core may share memory
-    /// with a thread on another core, but its predictor starts without confidence.
+    /// Decides whether the first wait spins. If the thread is bound to one core, the predictor
+    /// starts without confidence, even though the other side may run on another core.
     #[cold]
     fn init(&self) -> bool {
         let has_cores = other_runnable()
@@ -137,7 +138,7 @@ impl SpinPredictor {
         has_cores
     }
 
-    /// Records that a spin saw what it waited for.
+    /// Records that a spin saw its condition hold before the time limit.
     pub(super) fn record_success(&self) {
         let confidence = match self.load().confidence {
             0 => INITIAL_CONFIDENCE,
@@ -161,17 +162,19 @@ impl SpinPredictor {
     }
 }
 
-/// This process's prediction of whether more permits arrive while it keeps waiting.
+/// This process's prediction of whether more permits arrive if a waiter that sees a permit keeps
+/// waiting.
 ///
 /// | bits | meaning |
 /// | --- | --- |
 /// | 0 to 7 | base-2 logarithm of the interval between tries |
 /// | 8 to 31 | remaining waits before the next try |
 ///
-/// Two processes that wait for each other in turns release one permit at a time. Each of these
-/// processes tries a batch wait once in 512 waits, which hardly affects the 99th percentile of
-/// their round trips. A longer interval would be better for such processes. It would be worse for a
-/// stream whose two sides have fallen into step, because they would stay in step for longer.
+/// Two processes that alternate release one permit at a time, so waiting for more permits never
+/// helps them. Each of these processes tries such a wait once in 512 waits, which hardly affects
+/// the 99th percentile of their round trips. A longer interval would be better for such processes.
+/// A longer interval would be worse for a stream of items in which the receiver takes each item as
+/// soon as it arrives. Both sides would keep slowing each other down for longer.
 #[derive(Debug)]
 pub(super) struct BatchPredictor(AtomicU32);
 
@@ -204,8 +207,8 @@ impl BatchPredictor {
 /// Returns whether the machine has more than one core, so that another thread can run during a
 /// spin.
 ///
-/// The set of cores that this thread may use says little: two threads that are each bound to their
-/// own core gain the most from spinning.
+/// The function does not ask which cores this thread may use. Two threads that are each bound to
+/// their own core gain the most from spinning, although each of them may use only one core.
 pub(super) fn other_runnable() -> bool {
     static HAS_CORES: OnceLock<bool> = OnceLock::new();
     *HAS_CORES.get_or_init(|| {

@@ -1,13 +1,13 @@
 //! The remaining choices and the remaining spurious events that a scenario allows.
 //!
-//! The spurious events belong to the first waits or compare-exchanges of each process. So other
-//! processes do not affect whether an operation has a spurious event.
+//! Only the first waits or compare-exchanges of each process may have spurious events. So the order
+//! of the processes does not decide which operations may have spurious events.
 
 use super::choices::Choices;
 use super::lifecycle::current;
 use super::state::{Process, with};
 
-/// Takes the next choice of the execution. Returns all choices and the index of this one.
+/// Takes the next choice of the execution. Returns all choices and the index of the taken choice.
 pub fn next_choice() -> (Choices, usize) {
     let (choices, index) = with(|world| {
         world.choices_used += 1;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// The binary choices of one execution. Each choice is read once.
 ///
 /// A choice is an atomic that the kernel thread sets to 1 before any process runs. No process
-/// acquires this store. So a Relaxed load may return 0 or 1, and loom tries both.
+/// synchronizes with this store. So a process's Relaxed load of the choice may return 0 or 1, and
+/// loom tries both.
 #[derive(Clone, Debug)]
 pub struct Choices(Arc<[AtomicU32]>);
 
@@ -16,7 +17,7 @@ impl Choices {
         Self((0..count).map(|_| AtomicU32::new(0)).collect())
     }
 
-    /// Makes both values of every choice readable.
+    /// Stores 1 in every choice, so that a later load may return 0 or 1.
     pub fn open(&self) {
         for choice in self.0.iter() {
             choice.store(1, Relaxed);

@@ -11,17 +11,17 @@ thread_local! {
     static COLLECTS_SITES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns what the executions so far have shown of loom's limits.
+/// Returns the imprecisions of loom that the executions so far have shown.
 pub fn findings() -> Findings {
     with(|world| world.findings.clone())
 }
 
-/// Starts adding every site that can be weakened to the findings.
+/// Starts to record every source line that can be weakened.
 pub fn collect_sites() {
     COLLECTS_SITES.set(true);
 }
 
-/// Notes a site that can be weakened by this change.
+/// Records that this change can weaken this site.
 pub fn note_site(site: Site, change: Change) {
     if COLLECTS_SITES.get() {
         with(|world| {
@@ -31,7 +31,7 @@ pub fn note_site(site: Site, change: Change) {
     }
 }
 
-/// Notes that the model uses a fence.
+/// Records that the model uses a fence.
 pub fn note_fence() {
     with(|world| world.findings.fence = true);
 }
@@ -40,8 +40,8 @@ fn note_order(world: &mut World, order: Ordering) {
     world.findings.sequentially_consistent |= order == Ordering::SeqCst;
 }
 
-/// Notes a load of a word. `has_companion` says that loom treats the load as conflicting with every
-/// write of the word.
+/// Records a load of a word. `has_companion` says that loom treats the load as conflicting with
+/// every write of the word.
 pub fn note_load(word: u32, site: Site, order: Ordering, has_companion: bool) {
     let process = current();
     with(|world| {
@@ -50,25 +50,27 @@ pub fn note_load(word: u32, site: Site, order: Ordering, has_companion: bool) {
         if !has_companion {
             word.loads.push((process, site));
         }
-        // A single process reads the newest value anyway.
+        // In an execution with one process, every load returns the newest value, so forgotten
+        // stores do not matter.
         if word.stores > REMEMBERED_STORES && world.processes.len() > 1 {
             world.findings.forgotten_stores = Some(site);
         }
     });
 }
 
-/// Notes a write of a word, and whether loom misses executions because of it.
+/// Records a write of a word, and whether loom misses executions because of this write.
 ///
 /// loom compares a write with only the last access to its word. If this last access is a load that
 /// is ordered before the write, for example a load by the writer itself, the load hides every
 /// earlier load by another process. loom then misses the executions in which those earlier loads
 /// come after the write.
 ///
-/// If only one other process loads the word, its loads do not hide each other. Either all of them
-/// are ordered before the write, or the last one is not. In the second case, loom also tries the
-/// write before the last load, and then the load before that one is the last access. If several
-/// processes load the word, the last load may be ordered before the write, so it counts as hiding
-/// the loads by the other processes.
+/// If only one other process loads the word, no load of that process hides another. Either all of
+/// them are ordered before the write, or the last one is not. In the second case, loom also tries
+/// the write before the last load. In that execution, the second-last load is the last access
+/// before the write, and the same argument applies to that load. If several processes load the
+/// word, the last load may be ordered before the write, so this function assumes that the last load
+/// hides the loads by the other processes.
 pub fn note_write(word: u32, site: Site, order: Ordering) {
     let process = current();
     with(|world| {
@@ -88,7 +90,7 @@ pub fn note_write(word: u32, site: Site, order: Ordering) {
     });
 }
 
-/// Notes that the value of a word has changed, so a sleeper that rechecks may find something new.
+/// Records that a word's value has changed, so a sleeper's recheck may have a different result.
 pub fn note_change() {
     with(|world| world.changes += 1);
 }

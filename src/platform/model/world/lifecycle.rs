@@ -1,4 +1,4 @@
-//! The running process: which one it is, its steps, its death and its end.
+//! The number, the steps, the death and the end of the running process.
 
 use super::state::{CURRENT, KERNEL, RobustList, with};
 use super::wait_queue::check_deadlock;
@@ -14,7 +14,7 @@ pub fn population() -> usize {
     with(|world| world.processes.len())
 }
 
-/// Makes the calling loom thread the thread of this process.
+/// Registers the calling loom thread as the thread of this process.
 pub fn enter(process: usize) {
     CURRENT.set(process);
     if process != KERNEL {
@@ -23,8 +23,8 @@ pub fn enter(process: usize) {
     }
 }
 
-/// Runs one loom operation. Other processes may run during the operation. Afterwards, the caller's
-/// process is the current one again.
+/// Runs one loom operation, during which other processes may run. Afterwards, the caller's process
+/// is the running process again.
 pub fn step<R>(operation: impl FnOnce() -> R) -> R {
     let process = CURRENT.get();
     let result = operation();

@@ -1,4 +1,5 @@
-//! The state of one execution: processes, words, wait queues, the record, and what loom may miss.
+//! The state of one execution: its processes, words, wait queues and record, and the executions
+//! that loom may miss.
 //!
 //! All simulated processes are coroutines of one thread, so the state is a thread-local that is
 //! never borrowed across a scheduling point. This folder only holds state. The futex, the pipe, the

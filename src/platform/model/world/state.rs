@@ -11,16 +11,16 @@ use std::collections::{BTreeSet, VecDeque};
 pub struct Findings {
     /// A write that may hide an earlier load by another process, so loom misses executions.
     pub blind: Option<(Site, Site)>,
-    /// The model uses a fence. loom's fences order more than those of the memory model.
+    /// Whether the model uses a fence. loom's fences order more than the memory model's fences.
     pub fence: bool,
-    /// The model uses a SeqCst access. loom treats it as acquire and release.
+    /// Whether the model uses a SeqCst access. loom treats such an access as Acquire and Release.
     pub sequentially_consistent: bool,
     /// A load of a word with more stores than loom remembers, so loom did not try the oldest
     /// stores.
     ///
     /// A read-modify-write reads the newest store, which loom never forgets.
     pub forgotten_stores: Option<Site>,
-    /// The sites that can be weakened, and how.
+    /// The source lines that can be weakened, and the changes that can weaken them.
     pub sites: BTreeSet<(String, u32, Change)>,
     /// The processes that died in some execution.
     pub died: BTreeSet<usize>,
@@ -33,7 +33,7 @@ pub const REMEMBERED_STORES: u32 = 7;
 pub struct Word {
     pub created: Option<Site>,
     pub stores: u32,
-    /// The loads since the last write, in order.
+    /// The loads of the word since its last write, in order.
     pub loads: Vec<(usize, Site)>,
 }
 
@@ -68,7 +68,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Creates a process with these numbers of spurious events. The process spins in one wait.
+    /// Creates a process that may have these numbers of spurious events and may spin in one wait.
     pub fn new(interruptions: usize, spurious_failures: usize, dies_before: Option<usize>) -> Self {
         Self {
             interruptions,
@@ -117,7 +117,7 @@ pub fn with<R>(access: impl FnOnce(&mut World) -> R) -> R {
     WORLD.with_borrow_mut(access)
 }
 
-/// Starts a new execution: forgets the previous one but keeps the findings.
+/// Starts a new execution: forgets the previous execution but keeps the findings.
 pub fn begin() {
     CURRENT.set(KERNEL);
     with(|world| {

@@ -1,4 +1,5 @@
-//! The wait queues of the words: which processes sleep, and whether a process is left to wake them.
+//! The wait queues of the words: which processes sleep, and whether a running process can wake
+//! them.
 
 use super::state::{CURRENT, World, with};
 use crate::platform::model::event::Site;
@@ -43,13 +44,13 @@ pub fn block(word: u32, site: Site) {
     check_deadlock();
 }
 
-/// Whether the running process is awake.
+/// Whether the running process is awake, that is, not in a wait queue.
 pub fn is_awake() -> bool {
     let process = CURRENT.get();
     with(|world| world.processes[process].asleep.is_none())
 }
 
-/// Takes the threads that wakes have chosen since the last call.
+/// Returns the threads of the processes that were woken since the last call of this function.
 pub fn take_to_unpark() -> Vec<loom::thread::Thread> {
     with(|world| {
         let woken = core::mem::take(&mut world.to_unpark);
