@@ -165,7 +165,7 @@ fn released(released: Result<(), PermitOverflow>) -> Outcome {
     }
 }
 
-/// The subject of the driver, which performs no calls on a buffer.
+/// The subject of the driver process. The driver itself never calls the buffer.
 struct DriverSubject;
 
 impl Subject for DriverSubject {

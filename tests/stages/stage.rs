@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 /// The number of rounds per start of the participants, so each start covers many interleavings.
-const ROUNDS: usize = 2_000;
+const ROUNDS: usize = 800;
 
 /// The state of one round, and a gate at which the participants of the round meet. Without the
 /// gate, the first participant would finish all rounds before the second participant begins.

@@ -62,7 +62,7 @@ impl<P> PairSlot<P> {
         }
     }
 
-    /// Returns the payload of the slot, which the thread that has a turn with the slot accesses.
+    /// Returns the slot's payload. Only the thread that has the slot's turn accesses the payload.
     pub(crate) fn payload(&self) -> &P {
         &self.payload
     }

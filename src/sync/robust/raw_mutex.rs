@@ -64,7 +64,7 @@ pub unsafe trait RobustLock: Sync {
     unsafe fn mark_unrecoverable(&self);
 }
 
-/// A lock of 40 bytes that survives the death of its holder, without data.
+/// A 40-byte lock that survives the death of its holder and contains no data of its own.
 ///
 /// Use [`RobustMutex`](super::RobustMutex) unless the data must be outside the lock. The lock works
 /// for threads and for processes that share memory. Zeroed memory is a free lock.

@@ -3,7 +3,7 @@
 //! Each side has a list of its slots, and the first slot of the list is the next to be used. A slot
 //! links to the next slot of its side. When a thread finishes a turn (one write or read of the
 //! slot), the slot moves to the end of the other side's list. A slot keeps its position in the list
-//! during a turn, and also if the turn ends unfinished. So a search for a free slot visits only the
+//! during a turn, even if the turn is never finished. So a search for a free slot visits only the
 //! slots in use and the first free slot.
 //!
 //! **Process death.** The lists can be derived from the numbers of the slots: the readers' slots

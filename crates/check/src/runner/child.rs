@@ -86,7 +86,7 @@ pub(super) fn panic_message(payload: &dyn Any) -> &str {
 /// possible preemptions.
 fn explore(model: &Model, options: &Options) {
     if !crate::IS_EXHAUSTIVE {
-        explore_bound(model, None, Duration::from_millis(100));
+        explore_bound(model, None, Duration::from_millis(50));
         return;
     }
     let begin = Instant::now();
