@@ -33,7 +33,7 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The timeout for the answer of a process that was waiting a moment ago.
+/// The timeout for the partner to open the other end of a pipe.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 type Pipe = PipeBuffer<Message>;

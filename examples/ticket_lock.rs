@@ -67,7 +67,7 @@ fn excludes<const WOKEN: u32>(processes: usize) -> Scenario<Protected<WOKEN>> {
         shared.lock.unlock();
     };
     Scenario::new("excludes", vec![increment; processes])
-        // A wake of one waiter chooses among two.
+        // Each wake-up of one waiter may choose between two waiters, which is one binary choice.
         .choices(4)
 }
 

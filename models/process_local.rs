@@ -66,7 +66,8 @@ impl Item for [u64; 2] {
         self[0]
     }
 
-    /// Creates a buffer whose capacity is in bytes and is not a multiple of the item size.
+    /// Creates a buffer with a capacity of `capacity` bytes (not items). The models pass sizes that
+    /// are not multiples of the item size.
     fn buffer(capacity: usize, turns: bool) -> PipeBuffer<Self> {
         let (reader, writer) = pipe::pipe(capacity).expect("a pipe");
         PipeBuffer::from_ends(

@@ -84,9 +84,9 @@ fn dekker<const FIXED: bool>() -> Scenario<Section> {
     Scenario::new("dekker", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
-/// Peterson's algorithm ("Myths about the mutual exclusion problem", 1981): it uses Dekker's flags,
-/// and a word that names the process that waits if both flags are set. It fails in the same way as
-/// Dekker's algorithm.
+/// Peterson's algorithm ("Myths about the mutual exclusion problem", 1981): it uses Dekker's flags
+/// and a turn. If both flags are set, the process that the turn names enters, and the other waits.
+/// It fails in the same way as Dekker's algorithm.
 ///
 /// Fix, by Williams ("Peterson's lock with C++0x atomics", 2008): each process sets the turn with a
 /// swap. The second swap then acquires everything before the first swap. A fence after a plain

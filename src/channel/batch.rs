@@ -1,8 +1,8 @@
-//! A batch of items that leave a vector in parts.
+//! A vector of items that is sent in several steps.
 
 use core::mem::forget;
 
-/// A batch of items that leave a vector in parts.
+/// A vector of items that is sent in several steps.
 ///
 /// Dropping the batch removes the sent items from the vector and keeps the unsent items. The unsent
 /// items move to the front of the vector in one copy.

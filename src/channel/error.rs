@@ -146,7 +146,7 @@ pub enum ChannelError {
     Os(i32),
 }
 
-/// Why a segment of an unbounded channel could not be used.
+/// The error returned when a segment of an unbounded channel cannot be used.
 #[derive(Clone, Debug)]
 pub struct StorageError(Arc<SegmentFailure>);
 

@@ -166,7 +166,7 @@ impl<E> Half<E> {
         });
     }
 
-    /// Adds one handle to the count. Returns false if the end has closed.
+    /// Adds one handle to the count, unless the end has closed. Returns whether it was added.
     fn join(&self) -> bool {
         self.with(|state| {
             state.handles += usize::from(state.end.is_some());

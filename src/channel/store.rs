@@ -59,14 +59,14 @@ impl HandleCount {
         self.closed != 0
     }
 
-    /// Adds one handle to the count. Returns false if the side has closed.
+    /// Adds one handle to the count, unless the side has closed. Returns whether it was added.
     fn attach(&mut self) -> bool {
         let is_open = !self.is_closed();
         self.handles = self.handles.saturating_add(u64::from(is_open));
         is_open
     }
 
-    /// Removes one handle from the count. Returns true if the side is now closed.
+    /// Removes one handle from the count. Returns true if this call closed the side.
     fn detach(&mut self) -> bool {
         self.handles = self.handles.saturating_sub(1);
         let closes = self.handles == 0 && !self.is_closed();
@@ -186,7 +186,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         }
     }
 
-    /// Removes one handle from the count. Returns true if the side is now closed.
+    /// Removes one handle from the count. Returns true if this call closed the side.
     pub(super) fn detach(&mut self, direction: Direction) -> bool {
         self.change(|state| state.side(direction).detach())
     }

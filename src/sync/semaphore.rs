@@ -438,7 +438,7 @@ impl RawSemaphore for Semaphore {
 #[must_use = "dropping the permit releases it"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
-    /// The state just after the acquisition, which is the hint for the release.
+    /// The state just after the acquisition. The release first expects this state.
     remaining: u32,
 }
 

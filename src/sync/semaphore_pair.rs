@@ -39,8 +39,9 @@ use std::time::Duration;
 /// described for [`Semaphore`].
 ///
 /// # Sources
-/// The pair of semaphores of the course notes (writer = 1, reader = 0), generalized to several
-/// slots like the bounded buffer of E. W. Dijkstra, *Cooperating sequential processes* (1965).
+/// Two semaphores that start with one permit for the writer and none for the reader, generalized to
+/// several slots as in the bounded buffer of E. W. Dijkstra, *Cooperating sequential processes*
+/// (1965).
 ///
 /// # Example
 /// ```

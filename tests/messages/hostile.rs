@@ -90,7 +90,8 @@ fn fill(queue: &MessageQueue) {
         .expect("the buffer has room");
 }
 
-/// Finds the offset of the queue's limits. All other fields except the lock follow the limits.
+/// Finds the offset of the queue's limits. In memory, all other fields except the
+/// lock come after the limits.
 fn offset_of_limits(clean: &[u8]) -> usize {
     let limits = [LIMITS.messages.to_ne_bytes(), LIMITS.bytes.to_ne_bytes()].concat();
     let found = clean[START..]

@@ -487,8 +487,8 @@ fn duplex_buffers_at_most_its_limit() {
     }
 }
 
-/// A program that does not use this crate, such as make's jobserver client, blocks until it can
-/// read.
+/// Programs that do not use this crate, such as the clients of make's jobserver, expect `read(2)`
+/// to block.
 fn ends_of_semaphore_are_in_blocking_mode() {
     let permits = PipeSemaphore::new(1).expect("descriptors");
     let (reader, writer) = permits.ends();

@@ -29,7 +29,7 @@ pub enum PassedEnds {
 }
 
 impl Shared {
-    /// Creates a pipe with a capacity of at least this many bytes.
+    /// Creates the shared state, with a pipe of at least this many bytes.
     pub fn new(bytes: usize) -> Self {
         let turn = || PipeSemaphore::new(1).expect("descriptors are available");
         Self {

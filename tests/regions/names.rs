@@ -431,7 +431,7 @@ fn on_full_file_system(directory: PathBuf) -> String {
     );
     let fits = RegionOptions::new(8192).create(&name);
     assert!(fits.is_ok(), "the space is free again: {fits:?}");
-    // The file system has no space for a second region.
+    // The file system has no space for two regions of this size. The second call must attach.
     let large = RegionName::file(directory.join("large"));
     let first = RegionOptions::new(40 << 10).create_or_attach(&large);
     assert!(first.is_ok(), "{first:?}");

@@ -1,4 +1,4 @@
-//! Named regions that another process corrupts, truncates, or replaces.
+//! Tests of named regions whose files are corrupted, truncated or replaced.
 //!
 //! `INTERLATCH_ATTACHES` sets the number of times the test attaches for each kind of name.
 //! `INTERLATCH_SEED` repeats a run.

@@ -26,8 +26,9 @@ use interlatch_benches::{
 };
 use std::time::Duration;
 
-/// The number of rounds in a comparison. The constant `ROUND` is the length of a subject's round.
+/// The number of rounds in a comparison.
 const ROUNDS: usize = 20;
+/// The length of a subject's round.
 const ROUND: Length = Length::Timed(Duration::from_millis(25));
 
 const RAW: &str = "RawMutex, processes";

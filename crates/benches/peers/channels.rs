@@ -63,8 +63,8 @@ impl<const N: usize> Channel<N> for Rtrb<N> {
     }
 }
 
-/// A channel of the crate ipc-channel. The channel sends bytes instead of values, because the crate
-/// sends bytes without a serializer.
+/// A channel of the crate ipc-channel. It sends raw bytes, because ipc-channel would pass values
+/// through a serializer.
 pub struct IpcChannel(TakeOnce<IpcBytesSender>, TakeOnce<IpcBytesReceiver>);
 
 impl IpcChannel {

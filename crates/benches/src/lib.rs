@@ -6,8 +6,9 @@
 //!
 //! In each round, every subject works for some milliseconds, and a cache line is transferred back
 //! and forth between two cores. If the machine's speed or the transfer time changes between rounds,
-//! the change affects all subjects of a round equally. So the harness computes the ratio of two
-//! subjects within each round. It then judges the median and the spread of these ratios.
+//! the change affects all subjects of a round equally. So the harness computes the ratio of the
+//! results of two subjects within each round. It then judges the median and the spread of these
+//! ratios.
 //!
 //! # Adding a subject
 //! Create the object with [`shared`] or [`create_in_region`], then pass a function for each worker

@@ -90,8 +90,8 @@ impl Tally {
 
 /// The function that a worker runs in each round.
 pub type Body = Box<dyn FnMut(&Round<'_>) -> Tally>;
-/// A function that creates a worker's own handles. The worker calls this function before the first
-/// round.
+/// A function that creates a worker's own handles and returns the function of its rounds. The
+/// worker calls it once, before the first round.
 pub type Worker = Box<dyn FnOnce() -> Body + Send>;
 
 /// One implementation that a benchmark measures.

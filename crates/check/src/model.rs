@@ -48,7 +48,7 @@ pub enum Bound {
     /// The exploration runs every execution.
     None,
     /// The model is explored with at most 0, then 1, then 2 preemptions, and so on. The bound rises
-    /// at least to `at_least`. It rises further while time is left.
+    /// at least to `at_least`. It rises further until the time limit.
     Sweep {
         /// The preemption bound whose exploration must finish.
         at_least: usize,

@@ -38,7 +38,7 @@ pub enum Command {
     /// Searches /dev/shm, the System V segments, and the memory that processes have mapped.
     #[command(after_help = AFTER_HELP)]
     Ls {
-        /// Also search the files of this directory; may be repeated.
+        /// Also search the files of this directory. This option may be repeated.
         #[arg(long = "directory", value_name = "PATH")]
         directories: Vec<PathBuf>,
     },
@@ -89,7 +89,7 @@ pub struct Collect {
     /// Consider only regions whose name, without the kind and directory, starts with this prefix.
     #[arg(long)]
     pub prefix: Option<String>,
-    /// Also consider the files of this directory; may be repeated.
+    /// Also consider the files of this directory. This option may be repeated.
     #[arg(long = "directory", value_name = "PATH")]
     pub directories: Vec<PathBuf>,
     /// Print what would be removed, and remove nothing.

@@ -1,4 +1,5 @@
-//! Finds a path or a descriptor for a mapping that has no path.
+//! Finds the file of a mapping that lists no usable path: the current path of the file, or a
+//! descriptor with which a process keeps the file open.
 //!
 //! This module reads each directory only once, even if a hostile process has many mappings.
 

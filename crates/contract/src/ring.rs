@@ -411,7 +411,7 @@ pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R
     .victims(&[0])
 }
 
-/// After the death of a sender, the next sender continues with all slots.
+/// If a sender dies, the next sender attaches, and no slot is lost.
 ///
 /// The sender is killed at any step. The items that it sent stay in the ring in order, and the
 /// other slots are free.

@@ -90,7 +90,7 @@ pub(super) fn retry_until_ready<T>(
     }
 }
 
-/// Returns whether a wait with this timeout should not be repeated.
+/// Returns whether no time remains. A non-blocking timeout has always expired.
 pub(super) fn has_expired(timeout: Timeout) -> bool {
     remaining(timeout) == Some(Duration::ZERO)
 }

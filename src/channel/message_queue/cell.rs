@@ -264,7 +264,7 @@ impl Default for MessageCell {
     }
 }
 
-/// The storage of a queue's cells: an array inside the queue, or the memory behind its header.
+/// The storage of a queue's cells: an array inside the queue, or the memory after its header.
 ///
 /// # Safety
 /// The implementor promises that `cells` returns the same cells on every call, even if several

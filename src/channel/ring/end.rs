@@ -155,8 +155,8 @@ impl RingEnd {
     /// that the owner observes the change first.
     #[cold]
     pub(super) fn wake(&self) {
-        // Release pairs with the Acquire in `sleep_unless`: an owner that goes to sleep later
-        // observes the change.
+        // Release pairs with the Acquire in `sleep_unless`: if the owner sets `ASLEEP` after this
+        // operation, it observes the change.
         let before = self.flags.fetch_and(!ASLEEP, Release);
         if before & ASLEEP != 0 {
             futex::wake(&self.flags, 1);

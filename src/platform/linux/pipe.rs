@@ -289,8 +289,8 @@ impl Writer {
     /// Writes, blocking while the pipe has no free space.
     ///
     /// # Errors
-    /// Returns `WouldBlock` if the wait ended spuriously, and otherwise the same errors as
-    /// [`write`](Self::write).
+    /// Returns the same errors as [`write`](Self::write): `WouldBlock` if the pipe has no free
+    /// space after the wait.
     pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
         if bytes.len() <= PIPE_BUF {
             match self.write(bytes) {
@@ -307,7 +307,8 @@ impl Writer {
         }
     }
 
-    /// Waits until the pipe has free space for [`PIPE_BUF`] bytes, or every reader is closed.
+    /// Waits until the pipe has free space for [`PIPE_BUF`] bytes, every reader is closed, or the
+    /// deadline passes.
     ///
     /// # Errors
     /// Returns `Failed` if the kernel has no memory.

@@ -239,7 +239,8 @@ impl Owner {
 
     /// Removes all words whose links are in this address range, without accessing the words.
     ///
-    /// Use it for memory that is unmapped although the guard of a lock in that memory was leaked.
+    /// Call it before memory with locks is unmapped or freed. A leaked guard leaves its lock in the
+    /// list.
     pub(crate) fn forget_range(&self, addresses: &Range<usize>) {
         let count = self.count.get();
         if self.id.get() == 0 || count == 0 {

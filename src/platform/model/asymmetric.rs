@@ -2,8 +2,9 @@
 //!
 //! Both functions load the newest value, in a step that loom sees as conflicting with every write
 //! of the word. If two processes each store to their own word and then load the other process's
-//! word, at least one of them reads the new value. Neither load orders any other memory. A
-//! weakening replaces one of the two loads with a plain load, which may happen before the store.
+//! word with these functions, at least one of them reads the new value. Neither load orders any
+//! other memory. A weakening replaces one of the two loads with a plain load, which may happen
+//! before the store.
 //!
 //! If no process uses the heavy load, a light load may return an older value on Linux. The model
 //! does not try that value, so that value must be harmless.

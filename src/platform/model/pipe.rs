@@ -2,9 +2,8 @@
 //!
 //! Each call is one step, as in the kernel, where the call happens under the lock of the pipe. The
 //! bytes are plain memory that loom does not see. Each call also changes a word that loom does see,
-//! so loom tries every order of the calls on one pipe. A process that reads bytes, and every
-//! process that reads later bytes, sees what the writer of the bytes wrote to memory before its
-//! call of `write`. Calls on a pipe order no other memory.
+//! so loom tries every order of the calls on one pipe. A `write` happens before every `read` that
+//! returns its bytes or later bytes. Calls on a pipe order no other memory.
 //!
 //! A read takes as many bytes as are available, and a write adds as many bytes as fit. So a call
 //! may transfer only part of an item if the capacity of the pipe is not a whole number of items.
@@ -357,7 +356,8 @@ impl Writer {
         written
     }
 
-    /// Waits until the pipe has free space for [`PIPE_BUF`] bytes, or every reader is closed.
+    /// Waits until the pipe has free space for [`PIPE_BUF`] bytes, every reader is closed, or the
+    /// deadline passes.
     ///
     /// # Errors
     /// The model never returns an error.

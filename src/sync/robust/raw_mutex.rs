@@ -70,7 +70,7 @@ pub unsafe trait RobustLock: Sync {
 /// for threads and for processes that share memory. Zeroed memory is a free lock.
 ///
 /// # Errors
-/// [`LockError`] lists the errors. A thread can hold 128 robust locks at a time.
+/// [`LockError`] lists the errors. A thread can hold at most 128 robust locks.
 ///
 /// # Fairness
 /// The lock is not fair: a running thread may acquire the lock before a thread that is being woken.

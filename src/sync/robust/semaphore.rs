@@ -104,7 +104,7 @@ impl<const N: usize> ShmType for RobustSemaphore<N> {
 pub enum AcquireError {
     /// No permit or turn became free before the timeout expired.
     TimedOut,
-    /// The calling thread cannot hold one more robust lock.
+    /// The calling thread cannot hold another robust lock.
     RobustList(RobustListError),
     /// A faulty peer wrote into the object: its internal lock is unusable.
     Corrupted,

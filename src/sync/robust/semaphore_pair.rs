@@ -61,8 +61,7 @@ use std::time::Duration;
 /// holder of the lock derives them again.
 ///
 /// # Sources
-/// - The pair of semaphores of the course notes, generalized in the same way as
-///   [`SemaphorePair`](crate::sync::SemaphorePair).
+/// - The sources of [`SemaphorePair`](crate::sync::SemaphorePair).
 /// - The monitor (C. A. R. Hoare, 1974).
 ///
 /// # Example

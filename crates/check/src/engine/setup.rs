@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Setup<'a> {
     /// The site (source line) to weaken, as `FILE:LINE:CHANGE`.
     pub weaken_site: Option<&'a str>,
-    /// Whether the engine records the sites that the model passes.
+    /// Whether the engine records the sites that the model executes.
     pub collect_sites: bool,
     /// Whether to run loom as published, without this crate's optimizations.
     #[allow(dead_code, reason = "only the engine on loom has variants")]

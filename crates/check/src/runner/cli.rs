@@ -26,8 +26,8 @@ pub struct Options {
     #[arg(long, default_value_t = 120)]
     pub seconds: u64,
 
-    /// Time for each model that is explored by preemption bounds, in seconds. The runner raises the
-    /// bound while time is left.
+    /// Time for each model that is explored with increasing preemption bounds, in seconds. The
+    /// runner raises the bound while time is left.
     #[arg(long, default_value_t = 5)]
     pub sweep_seconds: u64,
 

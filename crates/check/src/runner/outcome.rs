@@ -53,9 +53,9 @@ impl Outcome {
 
     /// Returns the exploration that decides the verdict.
     ///
-    /// A blind exploration decides the verdict if there is one. Otherwise, for a model that is
-    /// explored by bounds, the last finished exploration decides. In all other cases, the last
-    /// exploration decides.
+    /// If an exploration's verdict is [`Verdict::Blind`], it decides. Otherwise, for a model that
+    /// is explored with increasing bounds, the last finished exploration decides. In all other
+    /// cases, the last exploration decides.
     pub fn conclusion(&self) -> Option<&Exploration> {
         let last = |matches: fn(&Verdict) -> bool| {
             let mut all = self.explorations.iter();

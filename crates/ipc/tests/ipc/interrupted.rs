@@ -75,7 +75,7 @@ pub fn run_role(part: &[String]) {
     println!("{} signals", HANDLED.load(Ordering::Relaxed));
 }
 
-/// In each round the actor sleeps, gets a signal, sleeps again, and is woken.
+/// Interrupts a blocked actor with a signal in each round, and then wakes it with `let_go_on`.
 fn interrupt(operation: &str, region: &Region, mut let_go_on: impl FnMut(u32)) {
     let mut actor = Actor::start(region, &[operation.to_owned()]);
     let deadline = Instant::now() + TIMEOUT;

@@ -40,8 +40,7 @@ struct Prediction {
 }
 
 impl Prediction {
-    /// Returns a prediction without confidence. The process tries a spin again after 2^`interval`
-    /// sleeps.
+    /// Returns a prediction without confidence. The process spins again after 2^`interval` sleeps.
     const fn without_confidence(interval: u32) -> Self {
         Self {
             confidence: 0,
