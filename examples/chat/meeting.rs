@@ -163,7 +163,7 @@ fn open_to_read(path: &Path) -> std::io::Result<File> {
     options.read(true).custom_flags(flags).open(path)
 }
 
-/// Returns a lock of the whole file, for an open file description.
+/// Returns the argument of `fcntl` for an open file description lock on the whole file.
 fn whole_file_lock(lock_type: i32) -> libc::flock {
     libc::flock {
         l_type: lock_type as i16,

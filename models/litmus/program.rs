@@ -25,7 +25,7 @@ pub enum Operation {
         word: usize,
         value: u32,
     },
-    /// Adds 1 to the word if it still equals the result of the previous operation.
+    /// Adds 1 to the word if it still equals the result of the thread's previous operation.
     Increment {
         word: usize,
     },

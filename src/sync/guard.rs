@@ -126,7 +126,8 @@ impl WaitTimeoutResult {
     }
 }
 
-/// Methods for the guard of a [`Mutex`], or of any `lock_api` mutex over a lock of this crate.
+/// Wait methods that take the guard of a [`Mutex`], or of any `lock_api` mutex over a lock of this
+/// crate.
 ///
 /// Each method unlocks the mutex during the wait, and locks the mutex again before it returns.
 impl Condvar {

@@ -175,8 +175,8 @@ fn sweep_all() {
     });
 }
 
-/// By default, an unoptimized build sweeps one in this many operations: stepping through every
-/// operation once takes half a minute.
+/// By default, an unoptimized build sweeps one in this many operations, because stepping through
+/// all operations takes half a minute.
 const SAMPLE: usize = 3;
 
 fn sweep_each() {

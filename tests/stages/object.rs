@@ -165,7 +165,7 @@ fn released(released: Result<(), PermitOverflow>) -> Outcome {
     }
 }
 
-/// The subject of the driver process. The driver itself never calls the buffer.
+/// The subject of the driver process. The driver itself calls no operation of a buffer.
 struct DriverSubject;
 
 impl Subject for DriverSubject {

@@ -4,9 +4,9 @@
 //! workers. The workers are processes, or threads of one process. They start once and sleep while
 //! other subjects run.
 //!
-//! In each round, every subject works for some milliseconds, and a cache line is transferred back
-//! and forth between two cores. If the machine's speed or the transfer time changes between rounds,
-//! the change affects all subjects of a round equally. So the harness computes the ratio of the
+//! In each round, every subject works for a short time. The harness also measures how long a cache
+//! line takes between two cores. If the machine's speed or this time changes between rounds, the
+//! change affects all subjects of a round equally. So the harness computes the ratio of the
 //! results of two subjects within each round. It then judges the median and the spread of these
 //! ratios.
 //!

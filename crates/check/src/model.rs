@@ -36,8 +36,8 @@ pub struct Model {
     pub bound: Bound,
     /// The expected result.
     pub expectation: Expectation,
-    /// The indices of the processes that die. The exploration lets each of them die before each of
-    /// its steps.
+    /// The indices of the processes that die. The exploration covers every choice of a step before
+    /// which each of them dies.
     pub victims: Vec<usize>,
     build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>,
 }

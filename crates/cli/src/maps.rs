@@ -23,7 +23,7 @@ pub struct Mapping {
 pub enum Backing {
     /// The System V segment with this ID.
     Segment(i32),
-    /// A file that had this path when it was mapped. The path may no longer exist.
+    /// A file that had the mapping's `path` when it was mapped. The path may no longer exist.
     File,
     /// A file created without a name in this directory (`O_TMPFILE`). The program may have given
     /// the file a name since then. The library creates its files in this way.

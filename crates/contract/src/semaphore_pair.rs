@@ -71,7 +71,7 @@ pub fn cancelled_turn_returns_to_its_side() -> Scenario<PairState> {
     .verify(|shared| assert_eq!(shared.seen.get(), 1))
 }
 
-/// A reader that times out takes no turn, so the next reader can take it.
+/// A reader that times out takes no turn, so the turn stays available.
 ///
 /// One of two readers has a timeout. If this reader keeps the turn or the wake-up, the other reader
 /// hangs.

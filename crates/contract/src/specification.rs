@@ -25,7 +25,7 @@ pub enum SequentialState {
         items: VecDeque<u64>,
         /// Maximum number of items.
         capacity: usize,
-        /// Number of senders. Dropping the last one disconnects the receivers.
+        /// Number of senders. Dropping the last sender disconnects the receivers.
         senders: usize,
         /// Number of receivers. Dropping the last one disconnects the senders.
         receivers: usize,

@@ -461,7 +461,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         unsafe { self.offer.slot.take() }
     }
 
-    /// Accepts an offered item without a handle, for use in models and tests.
+    /// Accepts an offered item. This needs no receiver handle, and is for models and tests.
     #[doc(hidden)]
     pub fn accept_unregistered(
         &self,

@@ -66,7 +66,7 @@ pub enum Action {
         before: u32,
         call: PipeCall,
     },
-    /// The process waits for a pipe, in the queue of this word.
+    /// A wait until a pipe is ready. The process sleeps in the wait queue of this word.
     Poll {
         word: u32,
         timed: bool,

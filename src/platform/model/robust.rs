@@ -110,7 +110,7 @@ impl Owner {
         world::is_alive() && world::robust_list(|list| list.held.contains(&word.address()))
     }
 
-    /// Removes a word from the list, before the process releases it.
+    /// Removes a word from the list before the process releases the word.
     #[track_caller]
     pub fn unlink(&self, word: &RobustWord) {
         self.step(word, RobustStep::Unlink, |list| {

@@ -364,7 +364,7 @@ fn killed_peer_ends_the_stream() {
     }
 }
 
-/// Sends to closed peers with the default action of SIGPIPE, which terminates the process.
+/// Sends to closed peers while SIGPIPE has its default action, which ends the process.
 pub fn run_writer() -> ExitCode {
     // SAFETY: the default action runs no handler.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("the call is allowed");
