@@ -66,7 +66,8 @@ use std::path::{Path, PathBuf};
 ///         (1..=3).for_each(|number: u64| sender.send(number).unwrap());
 ///     });
 ///     let numbers = PipeBuffer::<u64>::from_ends(Some(fifo.reader(Timeout::Infinite)?), None, None);
-///     assert!(numbers.receiver()?.into_iter().eq(1..=3));
+///     let received = numbers.receiver()?.into_iter().collect::<Result<Vec<_>, _>>()?;
+///     assert_eq!(received, [1, 2, 3]);
 ///     Ok(())
 /// })?;
 /// fifo.remove()?;
