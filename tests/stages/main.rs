@@ -2,7 +2,8 @@
 //!
 //! The test program starts itself again as child processes, the *actors*, so it has its own `main`.
 //! It accepts filters, `--list` and `--exact` like a test harness. `INTERLATCH_CASES` sets the
-//! number of cases of each property. `INTERLATCH_SEED` sets the seed, to repeat a run.
+//! number of cases of each property. `INTERLATCH_ROUNDS` sets the number of rounds of a scenario.
+//! `INTERLATCH_SEED` sets the seed, to repeat a run.
 
 mod actor;
 mod free;

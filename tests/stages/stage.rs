@@ -6,13 +6,17 @@ use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::{Region, ShmSafe};
 use interlatch_check::{Scenario, Stage};
 use interlatch_contract as contract;
+use interlatch_testing::random::env_number;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Instant;
 
-/// The number of rounds per start of the participants, so each start covers many interleavings.
-const ROUNDS: usize = 800;
+/// Returns the number of rounds per start of the participants, so each start covers many
+/// interleavings. `INTERLATCH_ROUNDS` sets it, for long runs.
+fn round_count() -> usize {
+    env_number("INTERLATCH_ROUNDS").map_or(800, |count| count as usize)
+}
 
 /// The state of one round, and a gate at which the participants of the round meet. Without the
 /// gate, the first participant would finish all rounds before the second participant begins.
@@ -109,7 +113,7 @@ struct Threads;
 
 impl Stage for Threads {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        let rounds: Vec<Round<S>> = (0..ROUNDS).map(|_| Round::initial()).collect();
+        let rounds: Vec<Round<S>> = (0..round_count()).map(|_| Round::initial()).collect();
         // The rounds and the scenario are leaked, because a hanging thread may outlive the test and
         // still use both.
         let (rounds, scenario) = (&*rounds.leak(), &*Box::leak(Box::new(scenario)));
@@ -144,11 +148,10 @@ struct Processes {
 
 impl Stage for Processes {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        let size = size_of::<Round<S>>() * ROUNDS;
+        let count = round_count();
+        let size = size_of::<Round<S>>() * count;
         let region = Region::memfd("stage", size).expect("memory for the rounds");
-        let rounds: &[Round<S>] = region
-            .create("rounds", ROUNDS)
-            .expect("the region has room");
+        let rounds: &[Round<S>] = region.create("rounds", count).expect("the region has room");
         let actors: Vec<Actor> = (0..scenario.participants.len())
             .map(|participant| Actor::start(&region, &role(self.index, participant)))
             .collect();
