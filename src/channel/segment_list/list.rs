@@ -181,7 +181,6 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     ///
     /// # Errors
     /// Fails if a faulty peer wrote an invalid limit.
-    #[allow(dead_code, reason = "models have no regions")]
     pub fn limit(&self) -> Result<GrowthLimit, ConfigError> {
         // SAFETY: only a faulty peer writes the limit after construction. The read is volatile, so
         // it yields one value even while a faulty peer writes.
@@ -373,7 +372,6 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     }
 
     /// Returns the number of segments, or `None` if the calling thread cannot take the lock.
-    #[allow(dead_code, reason = "models have no regions")]
     pub fn usage(&self, limit: GrowthLimit) -> Option<Usage> {
         let guard = self.lock_with(Timeout::Infinite).ok()?;
         let (first, last) = self.linked(limit, &guard);
@@ -384,7 +382,6 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     }
 
     /// Returns the number of items, or `None` if the lock or a segment is not available.
-    #[allow(dead_code, reason = "models have no regions")]
     pub fn count<G: Segments<Item = T>>(&self, segments: &G) -> Option<usize> {
         let guard = self.lock_with(Timeout::Infinite).ok()?;
         let limit = segments.limit();
