@@ -1,6 +1,7 @@
 //! Mutex and condition variable compared with parking_lot's: the same generated multithreaded
 //! program has the same result with both.
 
+use interlatch_testing::random::env_number;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -243,10 +244,7 @@ impl Watchdog {
 }
 
 fn cases() -> u32 {
-    std::env::var("INTERLATCH_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(256)
+    env_number("INTERLATCH_CASES").map_or(256, |cases| cases as u32)
 }
 
 proptest! {

@@ -6,6 +6,7 @@
 use super::actor::{find, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
+use super::random::seed;
 use super::tally::Tally;
 use interlatch::channel::{
     ChannelError, GrowthLimit, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
@@ -97,16 +98,8 @@ impl Drop for Named {
     }
 }
 
-fn random() -> fastrand::Rng {
-    let seed = std::env::var("INTERLATCH_SEED").ok();
-    let seed = seed.and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("INTERLATCH_SEED={seed}");
-    fastrand::Rng::with_seed(seed)
-}
-
 fn killed_producers_leave_an_intact_buffer() {
-    let (named, mut random) = (Named::new("producers"), random());
+    let (named, mut random) = (Named::new("producers"), fastrand::Rng::with_seed(seed()));
     let region = Region::memfd("growth", 4096).expect("a region");
     let tally: &Tally = find(&region, "tally");
     let buffer =
@@ -165,7 +158,7 @@ fn remove_and_check(buffer: UnboundedBuffer<u64>, named: &Named) {
 }
 
 fn killed_consumers_leave_an_intact_buffer() {
-    let (named, mut random) = (Named::new("consumers"), random());
+    let (named, mut random) = (Named::new("consumers"), fastrand::Rng::with_seed(seed()));
     let region = Region::memfd("growth", 4096).expect("a region");
     let tally: &Tally = find(&region, "tally");
     let buffer =
@@ -265,7 +258,7 @@ fn removed_segment_is_a_storage_error() {
 
 /// Kills an actor that creates, uses and removes the buffer repeatedly.
 fn killed_creator_leaves_a_removable_buffer_or_none() {
-    let (named, mut random) = (Named::new("makers"), random());
+    let (named, mut random) = (Named::new("makers"), fastrand::Rng::with_seed(seed()));
     let region = Region::memfd("growth", 4096).expect("a region");
     for _ in 0..ROUNDS {
         let role = format!("growth create {}", named.file);

@@ -19,7 +19,7 @@ mod sweep;
 mod tally;
 mod wakeups;
 
-use interlatch_testing::{harness, process};
+use interlatch_testing::{harness, process, random};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -7,6 +7,7 @@
 use super::actor::report;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
+use super::random::{env_number, seed};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::sync::{Acquired, LockError, RawRobustMutex, Timeout};
@@ -181,10 +182,9 @@ pub fn without_leaks(soak: impl FnOnce()) {
 /// Runs workers of this role and kills them one after the other. Returns the number of deaths of
 /// each worker.
 pub fn run_and_kill(name: &str, region: &Region) -> [u64; WORKERS] {
-    let seconds = number("INTERLATCH_SOAK").unwrap_or(2);
-    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("{seconds} s, {WORKERS} workers, INTERLATCH_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let seconds = env_number("INTERLATCH_SOAK").unwrap_or(2);
+    println!("{seconds} s, {WORKERS} workers");
+    let mut random = fastrand::Rng::with_seed(seed());
     let start = |worker: usize, seed: u64| {
         let mut actor = Actor::start(region, &[format!("{name} {worker} {seed}")]);
         let reply = actor.reply(Instant::now() + TIMEOUT);
@@ -226,8 +226,4 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd")
         .expect("this process")
         .count()
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
 }

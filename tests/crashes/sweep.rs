@@ -27,6 +27,7 @@ mod sync;
 
 use super::actor::report;
 use super::harness::Test;
+use super::random::{env_number, seed};
 use super::wakeups::stay_on_core;
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::platform::{AtomicU32, AtomicU64};
@@ -185,12 +186,12 @@ fn sweep_each() {
         return;
     }
     let default = if cfg!(debug_assertions) { 19_997 } else { 1 };
-    let stride = number("INTERLATCH_STRIDE").unwrap_or(default).max(1);
-    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::usize(..));
-    println!("a kill every {stride} instructions or few system calls, INTERLATCH_SEED={seed}");
+    let stride = env_number("INTERLATCH_STRIDE").map_or(default, |stride| stride.max(1) as usize);
+    println!("a kill every {stride} instructions or few system calls");
+    let seed = seed() as usize;
     let only = std::env::var("INTERLATCH_ONLY").ok();
     let is_sample =
-        cfg!(debug_assertions) && only.is_none() && number("INTERLATCH_STRIDE").is_none();
+        cfg!(debug_assertions) && only.is_none() && env_number("INTERLATCH_STRIDE").is_none();
     let every = if is_sample { SAMPLE } else { 1 };
     if is_sample {
         println!("one operation of {SAMPLE}");
@@ -246,8 +247,4 @@ fn shard() -> (usize, usize) {
         "INTERLATCH_PART={text}: expected less than {shards}"
     );
     (shard, shards)
-}
-
-fn number(variable: &str) -> Option<usize> {
-    std::env::var(variable).ok()?.parse().ok()
 }

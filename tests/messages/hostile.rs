@@ -3,7 +3,7 @@
 //!
 //! The number of rounds is 20 times `INTERLATCH_CASES`. `INTERLATCH_SEED` repeats a run.
 
-use super::number;
+use super::random::{env_number, seed};
 use interlatch::channel::message_queue::{
     LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Select,
 };
@@ -41,10 +41,9 @@ fn operations_on_a_corrupted_queue_end() {
 }
 
 fn corrupt_and_use() {
-    let rounds = 20 * number("INTERLATCH_CASES").unwrap_or(256);
-    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("{rounds} rounds, INTERLATCH_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let rounds = 20 * env_number("INTERLATCH_CASES").unwrap_or(256);
+    println!("{rounds} rounds");
+    let mut random = fastrand::Rng::with_seed(seed());
     let region = Region::memfd("hostile", SIZE - START).expect("the region can be created");
     let queue: &MessageQueue = region.create("queue", LIMITS).expect("the region has room");
     fill(queue);

@@ -10,11 +10,7 @@ mod sysv;
 
 use interlatch::channel::message_queue::QueueLimits;
 use interlatch::{MessageQueue, Region};
-use interlatch_testing::property;
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
+use interlatch_testing::{property, random};
 
 /// Calls a function with a new queue.
 fn with_queue<R>(limits: QueueLimits, call: impl FnOnce(&MessageQueue) -> R) -> R {

@@ -3,7 +3,8 @@
 //!
 //! `INTERLATCH_CASES` sets the number of queues. `INTERLATCH_SEED` repeats a run.
 
-use super::{number, with_queue};
+use super::random::{env_number, seed};
+use super::with_queue;
 use interlatch::MessageQueue;
 use interlatch::channel::message_queue::CELL_PAYLOAD;
 use interlatch::channel::message_queue::{
@@ -15,10 +16,8 @@ const STEPS: usize = 300;
 
 #[test]
 fn message_within_the_limits_always_fits() {
-    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("INTERLATCH_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..number("INTERLATCH_CASES").unwrap_or(256) {
+    let mut random = fastrand::Rng::with_seed(seed());
+    for _ in 0..env_number("INTERLATCH_CASES").unwrap_or(256) {
         let limits = QueueLimits {
             messages: random.u32(1..8),
             bytes: random.u32(0..20 * CELL_PAYLOAD as u32),

@@ -1,11 +1,11 @@
 //! Properties: the number of cases, the seed, and the report of a failure.
 
+use crate::random::{env_number, seed};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
 };
 use std::fmt::Debug;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Checks a property with random cases, and reports the smallest failing case.
 ///
@@ -20,14 +20,9 @@ pub fn check<T: Debug>(
     strategy: &impl Strategy<Value = T>,
     property: impl Fn(T) -> Result<(), String>,
 ) {
-    let seed = number_from("INTERLATCH_SEED").unwrap_or_else(|| {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        now.as_nanos() as u64
-    });
-    let cases = number_from("INTERLATCH_CASES").map_or(40, |cases| cases as u32);
-    println!("{name}: {cases} cases, INTERLATCH_SEED={seed}");
+    let seed = seed();
+    let cases = env_number("INTERLATCH_CASES").map_or(40, |cases| cases as u32);
+    println!("{name}: {cases} cases");
     let config = Config {
         cases,
         rng_seed: RngSeed::Fixed(seed),
@@ -57,12 +52,4 @@ fn regressions(name: &str) -> &'static str {
     // proptest takes a `&'static str`, so the path is leaked. The leak is small, because a test
     // binary checks few properties.
     format!("proptest-regressions/{stem}.txt").leak()
-}
-
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable}={text:?}: expected a number")),
-    )
 }

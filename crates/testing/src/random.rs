@@ -1,8 +1,13 @@
-//! Reproducible random numbers.
+//! Reproducible random numbers, and numbers from environment variables.
 
-/// Returns the number in an environment variable, if it is set and valid.
+/// Returns the number in an environment variable, if the variable is set.
+///
+/// # Panics
+/// Panics if the value is not a number: a mistyped seed must not run with another seed.
 pub fn env_number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable}={text:?}: expected a number")))
 }
 
 /// Returns the seed of this run and prints it; set `INTERLATCH_SEED` to repeat a run.

@@ -6,6 +6,7 @@
 
 use super::command::interlatch;
 use super::harness::Test;
+use super::random::seed;
 use super::scratch::Scratch;
 use interlatch::channel::message_queue::QueueLimits;
 use interlatch::channel::{GrowthLimit, Slot, TurnSlot};
@@ -71,15 +72,6 @@ fn create_all(name: &RegionName) -> Result<Region, RegionError> {
     region.create::<Rendezvous<u64>>("rendezvous", ())?;
     region.create::<MessageQueue>("queue", LIMITS)?;
     Ok(region)
-}
-
-fn random() -> fastrand::Rng {
-    let given = std::env::var("INTERLATCH_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("INTERLATCH_SEED={seed}");
-    fastrand::Rng::with_seed(seed)
 }
 
 /// Returns an offset and the bytes to write there, chosen so that they probably affect the
@@ -181,7 +173,7 @@ fn view_survives_arbitrary_contents() {
 ///
 /// Returns the number of inspections that accepted the file as a region.
 fn corrupt_and_inspect(path: &Path, rounds: usize) -> usize {
-    let (file, mut random) = (file_of(path), random());
+    let (file, mut random) = (file_of(path), fastrand::Rng::with_seed(seed()));
     let whole = std::fs::read(path).expect("a region arrives");
     let name = RegionName::file(path);
     let mut inspected = 0;
@@ -200,7 +192,7 @@ fn corrupt_and_inspect(path: &Path, rounds: usize) -> usize {
 
 fn tool_survives_arbitrary_contents() {
     let scratch = Scratch::new();
-    let mut random = random();
+    let mut random = fastrand::Rng::with_seed(seed());
     drop(create_all(&scratch.names[1]).expect("room"));
     let file = file_of(&scratch.directory.path().join("region"));
     let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region arrives");
@@ -231,7 +223,7 @@ fn tool_survives_arbitrary_contents() {
 /// Runs `look` while another thread calls `write` in a loop.
 fn while_writing(write: impl Fn(&mut fastrand::Rng) + Sync, look: impl FnOnce()) {
     let ends = AtomicU32::new(0);
-    let mut random = random();
+    let mut random = fastrand::Rng::with_seed(seed());
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while ends.load(Relaxed) == 0 {

@@ -15,7 +15,7 @@ mod view;
 mod waiting;
 mod watching;
 
-use interlatch_testing::{harness, scratch};
+use interlatch_testing::{harness, random, scratch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
