@@ -20,6 +20,9 @@ pub fn models() -> Vec<Model> {
             &[
                 "reader_death_keeps_the_item",
                 "left_item_is_received_before_disconnection",
+                "send_by_value_reuses_the_slot_of_a_dead_loan",
+                "receive_by_value_gets_the_item_of_a_dead_borrower",
+                "loans_and_values_share_a_slot",
             ],
         );
     loan::all(&mut models);

@@ -65,6 +65,13 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(returning_the_last_item_disconnects_receivers::<
         RobustBounded<1>,
     >());
+    stage.run(send_by_value_reuses_the_slot_of_a_dead_loan::<
+        RobustBounded<1>,
+    >());
+    stage.run(receive_by_value_gets_the_item_of_a_dead_borrower::<
+        RobustBounded<1>,
+    >());
+    stage.run(loans_and_values_share_a_slot::<RobustBounded<1>>());
     stage.run(left_item_is_received_next());
     stage.run(left_item_is_received_before_disconnection());
 }
@@ -165,6 +172,98 @@ pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
         })
         .choices(8)
         .victims(&[0])
+}
+
+/// If a sender is killed while it fills a loan, another sender can send by value in the same slot.
+///
+/// The second sender writes the slot under the lock and never holds the slot itself. If it does not
+/// synchronize with the dead holder of the slot, their writes race.
+pub fn send_by_value_reuses_the_slot_of_a_dead_loan<B: Lends>() -> Scenario<LoanState<B>> {
+    let lender = |shared: &LoanState<B>| {
+        let sent = shared.buffer.fill(1, short_timeout(), || {});
+        shared.sent.set(u64::from(sent));
+    };
+    let sender = |shared: &LoanState<B>| {
+        let sent = shared.buffer.send_unregistered(2, short_timeout());
+        shared.got[0].set(u64::from(sent.is_ok()));
+    };
+    Scenario::new(
+        "send_by_value_reuses_the_slot_of_a_dead_loan",
+        vec![lender, sender],
+    )
+    .verify(|shared| {
+        let left = shared.buffer.recv_unregistered(Timeout::NonBlocking);
+        match shared.got[0].get() {
+            1 => assert_eq!(left, Ok(2), "the only slot has another item"),
+            _ => assert_ne!(left, Ok(2), "a failed send has sent its item"),
+        }
+        assert!(shared.sent.get() == 0 || left == Ok(1), "received {left:?}");
+        is_empty(shared);
+    })
+    .choices(8)
+    .victims(&[0])
+}
+
+/// If a reader is killed while it borrows an item, another receiver gets the item by value.
+///
+/// The second receiver then sends by value, which writes the slot that the dead reader has read. If
+/// it does not synchronize with the dead holder of the slot, the write races with that read.
+pub fn receive_by_value_gets_the_item_of_a_dead_borrower<B: Lends>() -> Scenario<LoanState<B>> {
+    let borrower = |shared: &LoanState<B>| {
+        let read = shared.buffer.read(short_timeout());
+        shared.sent.set(u64::from(read.is_ok()));
+    };
+    let other = |shared: &LoanState<B>| {
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::Infinite),
+            Ok(())
+        );
+        if let Ok(item) = shared.buffer.recv_unregistered(short_timeout()) {
+            shared.got[0].set(item);
+            assert_eq!(
+                shared.buffer.send_unregistered(1, Timeout::NonBlocking),
+                Ok(())
+            );
+        }
+    };
+    Scenario::new(
+        "receive_by_value_gets_the_item_of_a_dead_borrower",
+        vec![borrower, other],
+    )
+    .verify(|shared| {
+        let received = shared.sent.get() + shared.got[0].get();
+        let sent = 1 + shared.got[0].get();
+        let left = shared.buffer.recv_unregistered(Timeout::NonBlocking);
+        let left = u64::from(left.is_ok());
+        // If the borrower died before it could report its item, one item may be missing.
+        let missing = sent - left - received;
+        assert!(missing <= 1, "{missing} items are lost");
+        is_empty(shared);
+    })
+    .choices(8)
+    .victims(&[0])
+}
+
+/// Items that are sent in place and by value pass through one slot to receivers of both kinds.
+///
+/// The sender drops a loan, sends by value, and sends a loan. One receiver borrows its item, and
+/// the other receives by value.
+pub fn loans_and_values_share_a_slot<B: Lends>() -> Scenario<LoanState<B>> {
+    let sender = |shared: &LoanState<B>| {
+        shared.buffer.spoil(Timeout::NonBlocking);
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::Infinite),
+            Ok(())
+        );
+        assert!(shared.buffer.fill(10, Timeout::Infinite, || {}));
+    };
+    let receiver = |shared: &LoanState<B>| {
+        assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(1));
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), Ok(10));
+    };
+    Scenario::new("loans_and_values_share_a_slot", vec![sender, receiver])
+        .verify(is_empty)
+        .choices(4)
 }
 
 /// Returning the last item of a closed buffer disconnects the waiting receivers.

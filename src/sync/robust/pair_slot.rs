@@ -68,6 +68,10 @@ impl<P> PairSlot<P> {
     }
 
     /// Returns whether a living thread currently has a turn with this slot.
+    ///
+    /// If this method returns false, the caller sees the last holder's accesses to the payload. So
+    /// the holder of the pair's lock, which excludes new turns, may access the payload without a
+    /// turn.
     pub(super) fn is_held(&self) -> bool {
         self.holder.is_locked()
     }

@@ -7,7 +7,7 @@ use crate::platform::robust::{
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
-    load_latest, load_latest_acquire,
+    load_latest_acquire,
 };
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -333,9 +333,14 @@ impl RawRobustMutex {
         self.word.word()
     }
 
-    /// Returns whether a living thread held the lock a moment ago. The call orders no memory.
+    /// Returns whether a living thread held the lock a moment ago.
+    ///
+    /// If this method returns false, the caller sees all writes of the last holder, even if that
+    /// holder died.
     pub fn is_locked(&self) -> bool {
-        let word = load_latest(self.word.word());
+        // Acquire pairs with the Release of `release_as`, and with the Release with which the
+        // kernel marks the word of a dead owner.
+        let word = load_latest_acquire(self.word.word());
         word != UNRECOVERABLE && word & OWNER != 0
     }
 
