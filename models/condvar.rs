@@ -5,7 +5,8 @@ use interlatch::Condvar;
 use interlatch::sync::RawMutex;
 use interlatch_check::Model;
 use interlatch_contract::condvar::{
-    self, does_not_lose_wakeup, two_notifications_wake_two_waiters, two_waiters_alternate,
+    self, does_not_lose_wakeup, loop_of_timed_waits_ends, two_notifications_wake_two_waiters,
+    two_waiters_alternate, waiter_returns_only_after_a_notification,
 };
 
 pub fn models() -> Vec<Model> {
@@ -27,6 +28,9 @@ pub fn models() -> Vec<Model> {
         model(|| two_waiters_alternate::<Condvar, RawMutex>().interruptions(1)).bounded(3),
         model(|| two_notifications_wake_two_waiters::<Condvar, RawMutex>().interruptions(1))
             .bounded(3),
+        model(|| waiter_returns_only_after_a_notification::<Condvar, RawMutex>().interruptions(2))
+            .bounded(4),
+        model(|| loop_of_timed_waits_ends::<Condvar, RawMutex>().interruptions(2)),
     ];
     models.finish().into_iter().chain(interrupted).collect()
 }

@@ -17,9 +17,13 @@ pub fn models() -> Vec<Model> {
             2,
             &[
                 "waiter_death_blocks_no_other_waiter",
+                "waiter_death_blocks_no_waiter_that_sleeps_on",
                 "change_of_killed_notifier_is_seen",
             ],
         );
     robust_condvar::all(&mut models);
-    models.finish()
+    let interrupted = Model::new("robust_condvar", || {
+        robust_condvar::loop_of_timed_waits_ends().interruptions(2)
+    });
+    models.finish().into_iter().chain([interrupted]).collect()
 }

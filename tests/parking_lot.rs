@@ -247,6 +247,61 @@ fn cases() -> u32 {
     env_number("INTERLATCH_CASES").map_or(256, |cases| cases as u32)
 }
 
+/// A timed wait, as code that was written for parking_lot uses it.
+trait TimedWait: Sync + Default {
+    /// Waits once while holding the lock. Calls `before` first, under the lock. Returns whether the
+    /// wait timed out.
+    fn wait_once(&self, timeout: Duration, before: impl FnOnce()) -> bool;
+    fn notify_under_the_lock(&self);
+}
+
+impl TimedWait for Interlatch {
+    fn wait_once(&self, timeout: Duration, before: impl FnOnce()) -> bool {
+        let mut guard = self.shared.lock();
+        before();
+        self.changed.wait_timeout(&mut guard, timeout).timed_out()
+    }
+
+    fn notify_under_the_lock(&self) {
+        let _guard = self.shared.lock();
+        self.changed.notify_one();
+    }
+}
+
+impl TimedWait for ParkingLot {
+    fn wait_once(&self, timeout: Duration, before: impl FnOnce()) -> bool {
+        let mut guard = self.shared.lock();
+        before();
+        self.changed.wait_for(&mut guard, timeout).timed_out()
+    }
+
+    fn notify_under_the_lock(&self) {
+        let _guard = self.shared.lock();
+        self.changed.notify_one();
+    }
+}
+
+/// The test `wait_for` of parking_lot, with a timeout of many recheck intervals.
+fn one_wait_times_out_and_one_is_notified<M: TimedWait>() {
+    let monitor = M::default();
+    let timed_out = monitor.wait_once(Duration::from_millis(50), || {});
+    assert!(timed_out, "the wait returned before its timeout");
+    std::thread::scope(|scope| {
+        let notify = || {
+            scope.spawn(|| monitor.notify_under_the_lock());
+        };
+        let timed_out = monitor.wait_once(Duration::MAX, notify);
+        assert!(!timed_out, "the notification was reported as a timeout");
+    });
+}
+
+#[test]
+fn timed_wait_of_both_libraries_has_the_same_result() {
+    interlatch::sync::set_recheck_interval(Duration::from_millis(1));
+    one_wait_times_out_and_one_is_notified::<Interlatch>();
+    one_wait_times_out_and_one_is_notified::<ParkingLot>();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases()))]
 

@@ -40,6 +40,26 @@ pub fn models() -> Vec<Model> {
             Deadlock,
             condvar::does_not_lose_wakeup::<FlawedCondvar<SLEEPS_UNREGISTERED>, RawMutex>,
         ),
+        Model::broken(
+            "condvar_whose_interrupted_wait_reports_a_notification",
+            WrongResult,
+            || {
+                condvar::loop_of_timed_waits_ends::<FlawedCondvar<REPORTS_INTERRUPTIONS>, RawMutex>(
+                )
+                .interruptions(1)
+            },
+        ),
+        Model::broken(
+            "condvar_whose_wait_ends_at_an_interruption",
+            WrongResult,
+            || {
+                condvar::waiter_returns_only_after_a_notification::<
+                    FlawedCondvar<REPORTS_INTERRUPTIONS>,
+                    RawMutex,
+                >()
+                .interruptions(1)
+            },
+        ),
         Model::broken("wait_without_a_loop", WrongResult, waits_without_a_loop),
     ]
 }
@@ -59,6 +79,9 @@ const FORGETS_A_WAITER: u8 = 2;
 const TIMED_OUT_WAITER_TAKES_ONE: u8 = 3;
 /// After spinning without success, a waiter sleeps without setting the waiters bit, and hangs.
 const SLEEPS_UNREGISTERED: u8 = 4;
+/// A waiter whose sleep is interrupted reports a notification. A loop that ends at the first timeout
+/// may then never end. Version 0.1 of `sync/condvar.rs` had this bug at every recheck.
+const REPORTS_INTERRUPTIONS: u8 = 5;
 
 const WAITERS: u32 = 1;
 const NOTIFICATION: u32 = 2;

@@ -39,6 +39,11 @@ pub fn models() -> Vec<Model> {
             || robust_condvar::waiter_death_blocks_no_other_waiter().without_rechecks(),
         ),
         Model::broken(
+            "condvar_without_rechecks_after_waiter_death",
+            Deadlock,
+            || robust_condvar::waiter_death_blocks_no_waiter_that_sleeps_on().without_rechecks(),
+        ),
+        Model::broken(
             "robust_condvar_without_rechecks_after_notifier_death",
             Deadlock,
             || robust_condvar::change_of_killed_notifier_is_seen().without_rechecks(),

@@ -79,6 +79,8 @@ fn number_of(wake: Wake) -> u32 {
         Wake::Woken => WOKEN,
         Wake::Changed => CHANGED,
         Wake::TimedOut => TIMED_OUT,
+        // No process dies in a litmus program, so no process rechecks.
+        Wake::Recheck => unreachable!("a process died"),
         Wake::Interrupted => INTERRUPTED,
     }
 }

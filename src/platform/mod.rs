@@ -97,6 +97,8 @@ pub enum Wake {
     Changed,
     /// The deadline passed before a `wake` chose this waiter.
     TimedOut,
-    /// A signal handler ran, the recheck interval ended, or the wait ended spuriously.
+    /// The recheck interval ended. A wake-up may have been lost with a dead process.
+    Recheck,
+    /// The wait ended spuriously, for example because a signal handler ran.
     Interrupted,
 }

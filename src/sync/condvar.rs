@@ -7,13 +7,24 @@ use super::{
 use crate::platform::Ordering::Relaxed;
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
-    AtomicU32, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex, load_latest,
+    AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
+    load_latest,
 };
 
 const SLEEPERS: u32 = 1;
 const WAITERS: u32 = 2;
 const NOTIFICATION: u32 = 4;
 const ALL: u32 = u32::MAX;
+
+/// What a waiter does at the end of a recheck interval in which there was no notification.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtRecheck {
+    /// The waiter sleeps again.
+    SleepOn,
+    /// The waiter returns and checks its condition, because a process may have changed the
+    /// condition and died before it notified.
+    Return,
+}
 
 /// A condition variable of four bytes for threads and processes.
 ///
@@ -22,7 +33,9 @@ const ALL: u32 = u32::MAX;
 /// and its variants take the guard of a `Mutex<T>`, and [`wait_robust`](Self::wait_robust) takes
 /// the guard of a [`RobustMutex`](super::RobustMutex). Zeroed memory is a valid condition variable.
 ///
-/// A wait can return spuriously, so check the condition again, or use `wait_while`. All threads
+/// A wait returns after a notification that may have been meant for another waiter, so check the
+/// condition again, or use `wait_while`. A wait without a notification sleeps until its timeout:
+/// neither a signal nor a recheck ends it, except as described under *Process death*. All threads
 /// that wait at the same time should use the same lock.
 ///
 /// # Errors
@@ -35,8 +48,20 @@ const ALL: u32 = u32::MAX;
 ///
 /// # Process death
 /// A waiter that dies while it sleeps delays no other waiter. A notification is lost if a waiter
-/// dies after it was woken, or if a notifier dies before it has notified. In both cases, the other
-/// waiters return spuriously within the [`recheck_interval`](crate::sync::recheck_interval).
+/// dies after it was woken, or if a notifier dies before it has notified.
+///
+/// In the first case, the notification has changed the condition variable. Every other waiter
+/// returns within the [`recheck_interval`](crate::sync::recheck_interval), as after a notification.
+/// In the second case, the condition may have changed without a trace. These waits check the
+/// condition within the recheck interval:
+///
+/// | wait | at each recheck |
+/// | --- | --- |
+/// | `wait_while`, `wait_timeout_while` | calls `condition` |
+/// | `wait_robust` with an infinite timeout | returns, so that the caller checks its condition |
+/// | `wait_robust` with a deadline; `wait`, `wait_timeout`, `wait_until`, `wait_with` | sleeps on |
+///
+/// A wait that sleeps on returns at its timeout or after the next notification.
 ///
 /// # How it works
 /// The algorithm is a sequence-number condition variable. Two bits save work. If `WAITERS` is
@@ -61,7 +86,11 @@ const ALL: u32 = u32::MAX;
 /// second case, a notifier tried to wake a sleeper and found none, and `WAITERS` shows that there
 /// is no new waiter. If the timeout of a waiter expires, the kernel removes the waiter from the
 /// sleepers, so the waiter consumes no wake-up. After 2^30 notifications between two steps of one
-/// waiter, the number repeats and that waiter keeps sleeping until it rechecks.
+/// waiter, the number repeats and that waiter keeps sleeping until its timeout or the next
+/// notification.
+///
+/// A waiter that was not woken sleeps again with the value that it has seen. The kernel compares
+/// the word once more, so the waiter returns if there was a notification in the meantime.
 ///
 /// # Ordering
 /// All accesses are Relaxed. The lock orders the waiter's and the notifier's accesses to the
@@ -148,10 +177,14 @@ impl Condvar {
 
     /// Unlocks a [`RobustMutex`](super::RobustMutex), waits for a notification, and locks again.
     ///
-    /// The second value is false if the timeout expired, and true after a notification or a
-    /// spurious return. In both cases the method locks again. If the timeout is infinite, the
-    /// method waits for the lock without a limit. Otherwise, it waits for at least one
-    /// [`recheck_interval`](crate::sync::recheck_interval).
+    /// The second value is false if the timeout expired without a notification, and true after a
+    /// notification. In both cases the method locks again.
+    ///
+    /// If the timeout is infinite, the method also returns true once per
+    /// [`recheck_interval`](crate::sync::recheck_interval), because a notifier may have died after
+    /// it changed the condition. If the timeout is a deadline, the method sleeps until the deadline
+    /// or a notification. Check the condition again after the deadline. The method then waits for
+    /// the lock until the deadline, but at least for 100 milliseconds.
     ///
     /// # Errors
     /// The first value is the result of [`RobustMutex::lock_with`](super::RobustMutex::lock_with).
@@ -182,21 +215,48 @@ impl Condvar {
         guard: RobustMutexGuard<'a, T>,
         timeout: Timeout,
     ) -> (RobustLockResult<'a, T>, bool) {
-        self.wait_robust_with_policy(guard, timeout, SpinPolicy::Lock)
+        let at_recheck = match timeout {
+            Timeout::Infinite => AtRecheck::Return,
+            Timeout::NonBlocking | Timeout::At(_) => AtRecheck::SleepOn,
+        };
+        self.wait_robust_with_policy(guard, timeout, at_recheck, SpinPolicy::Lock)
     }
 
-    /// Waits like [`wait_robust`](Self::wait_robust), with a spin policy for locking again.
-    pub(crate) fn wait_robust_with_policy<'a, T>(
+    /// Waits like [`wait_robust`](Self::wait_robust), but always returns at a recheck.
+    ///
+    /// The second value is false only if the timeout expired. The caller checks its condition in a
+    /// loop and passes a deadline, so the rechecks do not extend the loop.
+    pub(crate) fn wait_robust_or_recheck<'a, T>(
         &self,
         guard: RobustMutexGuard<'a, T>,
         timeout: Timeout,
+    ) -> (RobustLockResult<'a, T>, bool) {
+        self.wait_robust_or_recheck_with_policy(guard, timeout, SpinPolicy::Lock)
+    }
+
+    /// Waits like [`wait_robust_or_recheck`](Self::wait_robust_or_recheck), with a spin policy for
+    /// locking again.
+    pub(crate) fn wait_robust_or_recheck_with_policy<'a, T>(
+        &self,
+        guard: RobustMutexGuard<'a, T>,
+        timeout: Timeout,
+        policy: SpinPolicy,
+    ) -> (RobustLockResult<'a, T>, bool) {
+        self.wait_robust_with_policy(guard, timeout, AtRecheck::Return, policy)
+    }
+
+    fn wait_robust_with_policy<'a, T>(
+        &self,
+        guard: RobustMutexGuard<'a, T>,
+        timeout: Timeout,
+        at_recheck: AtRecheck,
         policy: SpinPolicy,
     ) -> (RobustLockResult<'a, T>, bool) {
         if timeout == Timeout::NonBlocking {
             return (Ok(guard), false);
         }
         let mutex = guard.mutex();
-        let is_notified = self.unlock_and_wait(|| drop(guard), timeout);
+        let is_notified = self.unlock_and_wait(|| drop(guard), timeout, at_recheck);
         let locked = mutex.lock_with_policy(timeout.for_internal_lock(), policy);
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
             // This thread did not get the lock and cannot use its notification, so it passes the
@@ -240,10 +300,34 @@ impl Condvar {
         before
     }
 
-    /// Registers as a waiter, unlocks, and waits for a notification or a spurious return.
+    /// Waits like [`RawCondvar::wait_with`], and does `at_recheck` at a recheck.
+    pub(super) fn wait_with_rechecks<L: RawLock>(
+        &self,
+        guard: &mut LockGuard<'_, L>,
+        timeout: Timeout,
+        at_recheck: AtRecheck,
+    ) -> bool {
+        if timeout == Timeout::NonBlocking {
+            return false;
+        }
+        let mutex = guard.mutex();
+        // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
+        // `guard`.
+        let unlock = || unsafe { mutex.unlock() };
+        let is_notified = self.unlock_and_wait(unlock, timeout, at_recheck);
+        while !mutex.raw_lock_with(Timeout::Infinite) {}
+        is_notified
+    }
+
+    /// Registers as a waiter, unlocks, and waits for a notification.
     ///
     /// Returns false if the timeout expired.
-    fn unlock_and_wait(&self, unlock: impl FnOnce(), timeout: Timeout) -> bool {
+    fn unlock_and_wait(
+        &self,
+        unlock: impl FnOnce(),
+        timeout: Timeout,
+        at_recheck: AtRecheck,
+    ) -> bool {
         let deadline = timeout.deadline();
         let mut spin = Spin::new(&self.word, SpinPolicy::Event, deadline);
         let marks = match spin.is_enabled() {
@@ -259,7 +343,26 @@ impl Condvar {
                 return true;
             }
         }
-        futex::wait(&self.word, seen | SLEEPERS, deadline) != Wake::TimedOut
+        self.sleep(seen | SLEEPERS, deadline, at_recheck)
+    }
+
+    /// Sleeps until there is a notification after the word had the value `marked`.
+    ///
+    /// Returns false if the timeout expired.
+    fn sleep(&self, marked: u32, deadline: Option<Deadline>, at_recheck: AtRecheck) -> bool {
+        loop {
+            match futex::wait(&self.word, marked, deadline) {
+                Wake::TimedOut => return false,
+                Wake::Woken | Wake::Changed => return true,
+                Wake::Recheck if at_recheck == AtRecheck::Return => return true,
+                // Every notification since `marked` has changed the word, even if another waiter
+                // consumed the wake-up and died. If the word is unchanged, the next call of
+                // `futex::wait` sleeps again, otherwise it returns.
+                Wake::Recheck => {}
+                Wake::Interrupted if load_latest(&self.word) == marked => {}
+                Wake::Interrupted => return true,
+            }
+        }
     }
 
     /// Sets `SLEEPERS`. Returns false if there was a notification since `seen`.
@@ -300,15 +403,7 @@ impl Default for Condvar {
 
 impl RawCondvar for Condvar {
     fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
-        if timeout == Timeout::NonBlocking {
-            return false;
-        }
-        let mutex = guard.mutex();
-        // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
-        // `guard`.
-        let is_notified = self.unlock_and_wait(|| unsafe { mutex.unlock() }, timeout);
-        while !mutex.raw_lock_with(Timeout::Infinite) {}
-        is_notified
+        self.wait_with_rechecks(guard, timeout, AtRecheck::SleepOn)
     }
 
     fn notify_one(&self) {

@@ -1,7 +1,8 @@
 //! `Mutex<T>` and its guards: lock_api's mutex over [`RawMutex`].
 
 use crate::platform::{Deadline, Parameter, Pod, ShmSafe, ShmType, TypeInfo};
-use crate::sync::{Condvar, LockGuard, RawCondvar, RawLock, RawMutex, Timeout};
+use crate::sync::condvar::AtRecheck;
+use crate::sync::{Condvar, LockGuard, RawLock, RawMutex, Timeout};
 use std::time::{Duration, Instant};
 
 /// A lock with data, for threads and processes.
@@ -131,12 +132,12 @@ impl WaitTimeoutResult {
 ///
 /// Each method unlocks the mutex during the wait, and locks the mutex again before it returns.
 impl Condvar {
-    /// Waits for a notification. The wait can return spuriously.
+    /// Waits for a notification, which may have been meant for another waiter.
     pub fn wait<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
     ) {
-        self.wait_guard(guard, Timeout::Infinite);
+        self.wait_guard(guard, Timeout::Infinite, AtRecheck::SleepOn);
     }
 
     /// Waits while `condition` is true.
@@ -146,26 +147,33 @@ impl Condvar {
         mut condition: impl FnMut(&mut T) -> bool,
     ) {
         while condition(guard) {
-            self.wait(guard);
+            self.wait_guard(guard, Timeout::Infinite, AtRecheck::Return);
         }
     }
 
-    /// Waits for a notification for at most `timeout`. The wait can return spuriously.
+    /// Waits for a notification for at most `timeout`.
+    ///
+    /// Without a notification, the method returns at the timeout and not before, so this loop ends:
+    /// `while !*ready { if changed.wait_timeout(&mut ready, time).timed_out() { break } }`.
     pub fn wait_timeout<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
         timeout: Duration,
     ) -> WaitTimeoutResult {
-        self.wait_guard(guard, Timeout::after(timeout))
+        self.wait_guard(guard, Timeout::after(timeout), AtRecheck::SleepOn)
     }
 
-    /// Waits for a notification until `instant`. The wait can return spuriously.
+    /// Waits for a notification until `instant`, and returns no earlier without one.
     pub fn wait_until<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
         instant: Instant,
     ) -> WaitTimeoutResult {
-        self.wait_guard(guard, Timeout::At(Deadline::at(instant)))
+        self.wait_guard(
+            guard,
+            Timeout::At(Deadline::at(instant)),
+            AtRecheck::SleepOn,
+        )
     }
 
     /// Waits while `condition` is true, for at most `timeout` in all.
@@ -181,7 +189,8 @@ impl Condvar {
             if !is_in_time {
                 return WaitTimeoutResult { timed_out: true };
             }
-            is_in_time = !self.wait_guard(guard, timeout).timed_out;
+            let waited = self.wait_guard(guard, timeout, AtRecheck::Return);
+            is_in_time = !waited.timed_out;
         }
         WaitTimeoutResult { timed_out: false }
     }
@@ -190,6 +199,7 @@ impl Condvar {
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
         timeout: Timeout,
+        at_recheck: AtRecheck,
     ) -> WaitTimeoutResult {
         // SAFETY: `guard` holds the lock before and after the wait, and `&mut` excludes other uses
         // of `guard` during the wait.
@@ -198,7 +208,7 @@ impl Condvar {
         // dropped.
         let mut adopted = core::mem::ManuallyDrop::new(unsafe { LockGuard::adopt(lock) });
         WaitTimeoutResult {
-            timed_out: !self.wait_with(&mut adopted, timeout),
+            timed_out: !self.wait_with_rechecks(&mut adopted, timeout, at_recheck),
         }
     }
 }

@@ -17,6 +17,7 @@ mod ring;
 mod soak;
 mod sweep;
 mod tally;
+mod waits;
 mod wakeups;
 
 use interlatch_testing::{harness, process, random};
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let mut tests = lock::tests();
     tests.extend(mixed::tests());
     tests.extend(wakeups::tests());
+    tests.extend(waits::tests());
     tests.extend(peers::tests());
     tests.extend(sweep::tests());
     tests.extend(soak::tests());

@@ -28,6 +28,8 @@ where
     stage.run(notify_all_wakes_waiters_of_different_conditions::<C, L>());
     stage.run(two_waiters_alternate::<C, L>());
     stage.run(timed_out_waiter_takes_no_notification::<C, L>());
+    stage.run(waiter_returns_only_after_a_notification::<C, L>());
+    stage.run(loop_of_timed_waits_ends::<C, L>());
     stage.run(handles_extreme_timeouts::<C, L>());
 }
 
@@ -200,6 +202,40 @@ pub fn timed_out_waiter_takes_no_notification<C: RawCondvar, L: RawLock>()
         vec![with_timeout, see, put],
     )
     .choices(8)
+}
+
+/// A wait does not return before a notification.
+///
+/// One process waits without a loop, and another process notifies once. Neither a signal nor a
+/// recheck may look like that notification.
+pub fn waiter_returns_only_after_a_notification<C: RawCondvar, L: RawLock>()
+-> Scenario<CondvarState<C, L>> {
+    let wait_once = |shared: &CondvarState<C, L>| {
+        let mut guard = shared.lock.lock();
+        if shared.tokens.get() == 0 {
+            let notified = shared.changed.wait_with(&mut guard, Timeout::Infinite);
+            assert!(notified, "an infinite timeout does not expire");
+            assert_eq!(shared.tokens.get(), 1, "the wait returned too early");
+        }
+    };
+    Scenario::new(
+        "waiter_returns_only_after_a_notification",
+        vec![wait_once, put],
+    )
+}
+
+/// A loop that ends at the first timeout ends, although no process notifies.
+///
+/// Each wait has a timeout of its own. If a signal or a recheck looked like a notification, the
+/// loop would start the timeout again.
+pub fn loop_of_timed_waits_ends<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
+    let alone = |shared: &CondvarState<C, L>| {
+        let mut guard = shared.lock.lock();
+        let timeout = Timeout::after(Duration::from_micros(50));
+        let notified = shared.changed.wait_with(&mut guard, timeout);
+        assert!(!notified, "no process notifies");
+    };
+    Scenario::new("loop_of_timed_waits_ends", vec![alone])
 }
 
 /// A waiter with an expired timeout returns with the lock held.

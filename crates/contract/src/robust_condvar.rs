@@ -5,7 +5,8 @@
 use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{
-    Condvar, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout,
+    Condvar, LockError, RawCondvar, RawLock, RawRobustMutex, RobustLockError, RobustLockResult,
+    RobustMutex, RobustMutexGuard, Timeout,
 };
 use std::time::Duration;
 
@@ -58,7 +59,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(does_not_lose_wakeup());
     stage.run(waiter_returns_at_its_timeout());
     stage.run(waiter_without_lock_passes_its_notification_on());
+    stage.run(loop_of_timed_waits_ends());
     stage.run(waiter_death_blocks_no_other_waiter());
+    stage.run(waiter_death_blocks_no_waiter_that_sleeps_on());
     stage.run(change_of_killed_notifier_is_seen());
 }
 
@@ -149,6 +152,83 @@ pub fn waiter_death_blocks_no_other_waiter() -> Scenario<RobustCondvarState> {
     .verify(|shared| assert!(tokens(shared) <= 1))
     .choices(10)
     .victims(&[0])
+}
+
+/// A loop that ends at the first timeout ends, although no process notifies.
+///
+/// The scenario is that of [`condvar`](super::condvar), with a robust mutex.
+pub fn loop_of_timed_waits_ends() -> Scenario<RobustCondvarState> {
+    let alone = |shared: &RobustCondvarState| {
+        let guard = repaired(shared.lock.lock());
+        let timeout = Timeout::after(Duration::from_micros(50));
+        let (locked, is_notified) = shared.changed.wait_robust(guard, timeout);
+        drop(repaired(locked));
+        assert!(!is_notified, "no process notifies");
+    };
+    Scenario::new("loop_of_timed_waits_ends", vec![alone])
+}
+
+/// If a waiter is killed at any step, the other waiter gets a token, although it does not return at
+/// a recheck.
+///
+/// The scenario is that of [`waiter_death_blocks_no_other_waiter`]. A waiter that sleeps on finds
+/// at its recheck that a notification has changed the condition variable.
+pub fn waiter_death_blocks_no_waiter_that_sleeps_on() -> Scenario<SleepOnState> {
+    fn take(shared: &SleepOnState) {
+        let mut guard = shared.lock.lock();
+        while shared.tokens.get() == 0 {
+            shared.changed.wait_with(&mut guard, Timeout::Infinite);
+        }
+        shared.tokens.set(shared.tokens.get() - 1);
+    }
+    let put_twice = |shared: &SleepOnState| {
+        for _ in 0..2 {
+            let guard = shared.lock.lock();
+            shared.tokens.set(shared.tokens.get() + 1);
+            drop(guard);
+            shared.changed.notify_one();
+        }
+    };
+    Scenario::new(
+        "waiter_death_blocks_no_waiter_that_sleeps_on",
+        vec![take, take, put_twice],
+    )
+    .verify(|shared| {
+        drop(shared.lock.lock());
+        assert!(shared.tokens.get() <= 1);
+    })
+    .choices(10)
+    .victims(&[0])
+}
+
+/// A condition variable, a lock that an owner death does not block, and the number of tokens.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct SleepOnState {
+    changed: Condvar,
+    lock: AlwaysConsistent,
+    tokens: RaceCell,
+}
+
+/// A robust lock of data that needs no repair, for code that works with any [`RawLock`].
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct AlwaysConsistent(RawRobustMutex);
+
+// SAFETY: the robust lock provides mutual exclusion, and orders the accesses of its holders.
+unsafe impl RawLock for AlwaysConsistent {
+    fn raw_lock_with(&self, timeout: Timeout) -> bool {
+        match self.0.lock_with(timeout) {
+            Ok(_) => true,
+            Err(LockError::TimedOut) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    unsafe fn unlock(&self) {
+        // SAFETY: the caller holds the lock, by the contract of this method.
+        unsafe { self.0.unlock() }
+    }
 }
 
 /// If a notifier is killed at any step, the waiter gets a token.

@@ -368,7 +368,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
                 return Err(OperationError::Timeout);
             }
             let locked;
-            (locked, in_time) = changed.wait_robust(guard, timeout);
+            (locked, in_time) = changed.wait_robust_or_recheck(guard, timeout);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
     }

@@ -291,7 +291,7 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
                 return Err(OperationError::Timeout);
             }
             let locked;
-            (locked, in_time) = changed.wait_robust(guard, timeout);
+            (locked, in_time) = changed.wait_robust_or_recheck(guard, timeout);
             guard = self.repaired(locked)?;
         }
     }

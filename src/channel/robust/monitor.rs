@@ -316,7 +316,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
                 return Err(OperationError::Timeout);
             }
             let locked;
-            (locked, in_time) = condvar.wait_robust(guard, timeout);
+            (locked, in_time) = condvar.wait_robust_or_recheck(guard, timeout);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
     }

@@ -284,7 +284,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         guard: Guard<'a>,
         timeout: Timeout,
     ) -> Result<(Guard<'a>, bool), OperationError> {
-        let (locked, in_time) = condvar.wait_robust(guard, timeout);
+        let (locked, in_time) = condvar.wait_robust_or_recheck(guard, timeout);
         let guard = match locked {
             // The waiter must see under the lock whether the exchange was completed before the
             // timeout.

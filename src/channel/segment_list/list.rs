@@ -317,7 +317,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
                 return Err(OperationError::Timeout);
             }
             let locked;
-            (locked, in_time) = self.not_empty.wait_robust(guard, timeout);
+            (locked, in_time) = self.not_empty.wait_robust_or_recheck(guard, timeout);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
     }

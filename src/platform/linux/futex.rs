@@ -64,22 +64,30 @@ pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
 ///
 /// The kernel compares the word and puts the thread to sleep in one step, so no [`wake`] can come
 /// between the two. The sleep lasts at most one [`recheck_interval`]. After that time, the function
-/// returns [`Wake::Interrupted`]. A return says nothing about the word's value and orders no
-/// memory, so the caller reads the word again.
+/// returns [`Wake::Recheck`]. A signal does not end the sleep. A return says nothing about the
+/// word's value and orders no memory, so the caller reads the word again.
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let recheck = Deadline::after(recheck_interval());
     let until = deadline.map_or(recheck, |deadline| deadline.min(recheck));
-    // FUTEX_WAIT_BITSET takes an absolute timeout, so an interrupted wait can reuse its deadline.
-    match futex::wait_bitset(word, Flags::empty(), expected, Some(&until.timespec()), ANY) {
-        Ok(()) => Wake::Woken,
-        // The kernel compares the word before it checks the time. Without this check, a peer that
-        // keeps changing the word could delay the timeout forever.
-        Err(Errno::AGAIN) if deadline.is_some_and(Deadline::has_passed) => Wake::TimedOut,
-        Err(Errno::AGAIN) => Wake::Changed,
-        Err(Errno::TIMEDOUT) if deadline == Some(until) => Wake::TimedOut,
-        // The error is EINTR after a signal, or EFAULT if a peer truncated the mapped file. The
-        // caller's next access to the word detects the truncation.
-        Err(_) => Wake::Interrupted,
+    loop {
+        // FUTEX_WAIT_BITSET takes an absolute timeout, so an interrupted wait can reuse its
+        // deadline.
+        match futex::wait_bitset(word, Flags::empty(), expected, Some(&until.timespec()), ANY) {
+            Ok(()) => return Wake::Woken,
+            // The kernel compares the word before it checks the time. Without this check, a peer
+            // that keeps changing the word could delay the timeout forever.
+            Err(Errno::AGAIN) if deadline.is_some_and(Deadline::has_passed) => {
+                return Wake::TimedOut;
+            }
+            Err(Errno::AGAIN) => return Wake::Changed,
+            Err(Errno::TIMEDOUT) if deadline == Some(until) => return Wake::TimedOut,
+            Err(Errno::TIMEDOUT) => return Wake::Recheck,
+            // A signal handler ran. The kernel compares the word again, so no change is missed.
+            Err(Errno::INTR) => {}
+            // The error is EFAULT if a peer truncated the mapped file. The caller's next access to
+            // the word detects the truncation.
+            Err(_) => return Wake::Interrupted,
+        }
     }
 }
 

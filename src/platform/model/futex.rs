@@ -83,7 +83,7 @@ fn sleep(word: u32, site: Site) -> Wake {
     while !world::is_awake() {
         world::step(loom::thread::park);
     }
-    Wake::Woken
+    world::take_reason()
 }
 
 /// Removes the running process from the queue and returns `reason`, unless a wake has already

@@ -223,7 +223,7 @@ impl<const N: usize> RobustSemaphore<N> {
                 return Err(AcquireError::TimedOut);
             }
             let locked;
-            (locked, is_in_time) = self.returned.wait_robust(guard, timeout);
+            (locked, is_in_time) = self.returned.wait_robust_or_recheck(guard, timeout);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
     }

@@ -410,9 +410,11 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
     #[cold]
     fn wait(self, side: PairSide, timeout: Timeout) -> Result<(Self, bool), LockError> {
         let Self { pair, guard } = self;
-        let (locked, is_in_time) =
-            pair.condvar(side)
-                .wait_robust_with_policy(guard, timeout, SpinPolicy::Turns);
+        let (locked, is_in_time) = pair.condvar(side).wait_robust_or_recheck_with_policy(
+            guard,
+            timeout,
+            SpinPolicy::Turns,
+        );
         let guard = locked.or_else(RobustLockError::mark_consistent)?;
         Ok((Self { pair, guard }, is_in_time))
     }

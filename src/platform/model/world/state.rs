@@ -58,6 +58,8 @@ pub struct Process {
     pub spurious_failures: usize,
     /// The word on which the process sleeps, and the source line of the wait.
     pub asleep: Option<(u32, Site)>,
+    /// Whether the process was woken to recheck, and not by another process.
+    pub rechecks: bool,
     pub thread: Option<loom::thread::Thread>,
     /// The number of steps that the process has begun.
     pub steps: usize,

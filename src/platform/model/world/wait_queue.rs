@@ -2,6 +2,7 @@
 //! them.
 
 use super::state::{CURRENT, World, with};
+use crate::platform::Wake;
 use crate::platform::model::event::Site;
 use std::collections::VecDeque;
 
@@ -50,6 +51,15 @@ pub fn is_awake() -> bool {
     with(|world| world.processes[process].asleep.is_none())
 }
 
+/// Returns why the running process, which slept, is awake now.
+pub fn take_reason() -> Wake {
+    let process = CURRENT.get();
+    match with(|world| core::mem::take(&mut world.processes[process].rechecks)) {
+        true => Wake::Recheck,
+        false => Wake::Woken,
+    }
+}
+
 /// Returns the threads of the processes that were woken since the last call of this function.
 pub fn take_to_unpark() -> Vec<loom::thread::Thread> {
     with(|world| {
@@ -88,6 +98,7 @@ fn wake_all_to_recheck(world: &mut World) {
     world.queues.iter_mut().for_each(VecDeque::clear);
     for (number, process) in world.processes.iter_mut().enumerate() {
         if process.asleep.take().is_some() {
+            process.rechecks = true;
             world.to_unpark.push(number);
         }
     }
