@@ -48,7 +48,10 @@ pub struct RegionView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegionState {
-    /// This process can attach to the region.
+    /// The region is complete and belongs to this pid namespace and to this boot of the machine.
+    ///
+    /// This process can attach to the region if it also has the permission and trusts the region's
+    /// owner: see [`RegionView::owner`].
     Usable,
     /// The region belongs to another pid namespace, where thread ids denote other threads.
     OtherNamespace,
@@ -153,6 +156,25 @@ impl RegionView {
     /// Returns the process that created the region and the creation time, according to the header.
     pub fn creator(&self) -> (u32, SystemTime) {
         self.header.header().creator()
+    }
+
+    /// Returns the user id of the owner of the region's memory, according to the kernel.
+    ///
+    /// A view opens regions of any owner. [`Region`](crate::Region) describes which owners
+    /// attaching accepts.
+    ///
+    /// # Errors
+    /// Fails if the kernel does not return the status of the memory.
+    pub fn owner(&self) -> Result<u32, RegionError> {
+        Ok(self.peek.ownership()?.owner)
+    }
+
+    /// Returns the permission bits of the region's memory, according to the kernel.
+    ///
+    /// # Errors
+    /// Fails if the kernel does not return the status of the memory.
+    pub fn mode(&self) -> Result<u32, RegionError> {
+        Ok(self.peek.ownership()?.mode)
     }
 
     /// Returns the pid namespace of the thread ids in the region, according to the header.

@@ -72,10 +72,44 @@ pub enum RegionError {
     NoDirectory(RegionName),
     /// This process lacks the permission to use the region.
     Denied(RegionName),
+    /// The region belongs to another user, who may read, change or truncate it at any time.
+    ///
+    /// Any user can create a region of any name before this process does. To use the region of
+    /// another user, call [`RegionOptions::allow_owner`](super::RegionOptions::allow_owner).
+    OtherOwner {
+        /// The name of the region, or `None` for a memfd.
+        region: Option<RegionName>,
+        /// The user id of the owner, or of the creator of System V memory.
+        owner: u32,
+        /// The permission bits of the region.
+        mode: u32,
+        /// The effective user id of this process.
+        this_user: u32,
+    },
+    /// The permission bits of the region let more users write to it than this process allows.
+    ///
+    /// To use such a region, pass its permissions to
+    /// [`RegionOptions::mode`](super::RegionOptions::mode).
+    WritableByOthers {
+        /// The name of the region.
+        region: RegionName,
+        /// The user id of the owner.
+        owner: u32,
+        /// The permission bits of the region.
+        mode: u32,
+        /// The permission bits that this process allows.
+        allowed: u32,
+    },
     /// The path does not lead to a regular file.
     NotAFile(RegionName),
     /// The descriptor is not a memfd that is sealed against shrinking.
     NotSealed,
+    /// The memory consists of huge pages of a `hugetlbfs`, such as a memfd with `MFD_HUGETLB`.
+    ///
+    /// Such pages are not reserved for the region. A process that uses a missing page gets
+    /// `SIGBUS`. For huge pages without this risk, see
+    /// [`RegionOptions::huge_pages`](super::RegionOptions::huge_pages).
+    HugeTlb,
     /// The memory is not a region, or is a region with another version of the format.
     NotARegion {
         /// The word with which a region of this version begins.
@@ -168,6 +202,7 @@ impl fmt::Display for RegionError {
             Self::RobustList(error) => error.fmt(f),
             Self::RegionExists(_) | Self::NotFound(_) | Self::NoDirectory(_) => self.fmt_named(f),
             Self::Denied(_) | Self::NotAFile(_) => self.fmt_named(f),
+            Self::OtherOwner { .. } | Self::WritableByOthers { .. } => self.fmt_owner(f),
             Self::System { call, error } => write!(f, "{call} failed: {error}"),
             _ => self.fmt_memory(f),
         }
@@ -212,11 +247,49 @@ impl RegionError {
         }
     }
 
+    /// Writes the errors that concern the owner of a region.
+    fn fmt_owner(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherOwner {
+                region,
+                owner,
+                mode,
+                this_user,
+            } => {
+                match region {
+                    Some(region) => write!(f, "region {region}")?,
+                    None => f.write_str("the memfd")?,
+                }
+                write!(
+                    f,
+                    " belongs to user {owner} and has mode {mode:04o}, expected user {this_user} or \
+                     root; remove it, or accept its owner with RegionOptions::allow_owner({owner})"
+                )
+            }
+            Self::WritableByOthers {
+                region,
+                owner,
+                mode,
+                allowed,
+            } => write!(
+                f,
+                "region {region} of user {owner} has mode {mode:04o}, which lets more users write \
+                 than {allowed:04o}; change its mode, or accept it with \
+                 RegionOptions::mode(0o{mode:o})"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the errors that concern the memory of a region.
     fn fmt_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSealed => f.write_str(
                 "the descriptor is not a memfd sealed against shrinking: a peer could truncate it",
+            ),
+            Self::HugeTlb => f.write_str(
+                "the memory is in a hugetlbfs, whose pages are not reserved; use \
+                 RegionOptions::huge_pages, or other memory",
             ),
             Self::NotARegion { expected, found } => write!(
                 f,

@@ -115,6 +115,34 @@ use std::time::SystemTime;
 /// So give write permission only to trusted users, as the default mode 0600 does. To read a region
 /// that is not trusted, use [`RegionView`](crate::inspect::RegionView).
 ///
+/// # Other users
+/// Any user can create a file in `/dev/shm` or System V memory with any name, before or after this
+/// process uses that name. So attaching checks the memory that it found:
+///
+/// - The owner must be the effective user of this process, root, or a user in
+///   [`RegionOptions::allow_owner`]. The owner of System V memory can change, so its creator must be
+///   one of these users too. Otherwise attaching fails with [`OtherOwner`](RegionError::OtherOwner).
+/// - The group and other users must not have write permission beyond [`RegionOptions::mode`], which
+///   is 0600 by default. Otherwise attaching fails with
+///   [`WritableByOthers`](RegionError::WritableByOthers). The permission bits of a memfd have no
+///   effect and are not checked.
+///
+/// The checks use the opened file or the mapped segment, so a change of the name during the call
+/// makes no difference. The last part of a file's path must not be a symbolic link. If other users
+/// can write to the directory of a file and it has no sticky bit, they can remove or rename the
+/// region, but they cannot make this process use memory of theirs.
+///
+/// In a user namespace, all users without a mapping have the same user id, which is 65534 by
+/// default. So do not run a process with this user id in a user namespace.
+///
+/// # Removal by systemd
+/// When the last session of a user ends, `systemd-logind` removes the POSIX and System V regions of
+/// that user, unless it is a system user or `RemoveIPC=no` is set in `logind.conf(5)`. Processes
+/// that have the region mapped keep the memory, but a process that attaches later creates or finds
+/// another region. A unit with `RemoveIPC=yes` (`systemd.exec(5)`) removes the regions of its user
+/// when it stops. Run services as a system user, set `RemoveIPC=no`, or use
+/// [`RegionName::file`] in a directory such as `/run/NAME`.
+///
 /// # Truncation
 /// A memfd is sealed, so no process can truncate it. A named region is a file, which a process with
 /// write permission can truncate. Another process that accesses the removed part gets `SIGBUS`,
@@ -194,12 +222,12 @@ impl Region {
     /// [`memfd`](Region::memfd).
     ///
     /// # Errors
-    /// Fails if the descriptor is not a sealed memfd, if the memory is not a region of this version
-    /// or belongs to another pid namespace, or if the memory cannot be mapped.
+    /// Fails if the descriptor is not a sealed memfd, if the memfd belongs to another user
+    /// ([`OtherOwner`](RegionError::OtherOwner)), if the memory is not a region of this version or
+    /// belongs to another pid namespace, or if the memory cannot be mapped. To accept the memfd of
+    /// another user, use [`RegionOptions::attach_descriptor`].
     pub fn from_descriptor(descriptor: OwnedFd) -> Result<Self, RegionError> {
-        let memory = Memory::from_memfd(descriptor)?;
-        memory.header().check(memory.size())?;
-        Ok(Self::from_memory(memory, None))
+        RegionOptions::new(0).attach_descriptor(descriptor)
     }
 
     pub(super) fn from_memory(memory: Memory, name: Option<RegionName>) -> Self {
@@ -251,6 +279,18 @@ impl Region {
     /// Returns the process that created the region and the creation time, according to the header.
     pub fn creator(&self) -> (u32, SystemTime) {
         self.memory.header().creator()
+    }
+
+    /// Returns the user id of the owner of the region's memory, according to the kernel.
+    ///
+    /// Attaching accepts only regions of this process's user, of root, and of the users in
+    /// [`RegionOptions::allow_owner`]. The owner can change the permissions of the region and, if
+    /// the region is a file, truncate it.
+    ///
+    /// # Errors
+    /// Fails if the kernel does not return the status of the memory.
+    pub fn owner(&self) -> Result<u32, RegionError> {
+        Ok(self.memory.ownership()?.owner)
     }
 
     /// Iterates over the objects in the region.

@@ -12,6 +12,7 @@
 //! | `options` | [`RegionOptions`]: creating and attaching to named regions |
 //! | `claims` | the objects that this process uses |
 //! | `attached` | an object together with its region |
+//! | `owner` | the owner of the memory, and the owners that a process trusts |
 //! | `peek` | read-only access to each kind of memory |
 
 #[cfg(not(loom))]
@@ -31,6 +32,8 @@ mod mapping;
 pub(crate) mod name;
 #[cfg(not(loom))]
 mod options;
+#[cfg(not(loom))]
+pub(crate) mod owner;
 #[cfg(not(loom))]
 pub(crate) mod peek;
 #[cfg(not(loom))]

@@ -2,8 +2,10 @@
 
 use super::header;
 use super::name::{Location, RegionName};
+use super::owner::Trust;
 use super::source::{Make, Memory, check_memory, check_size};
 use super::{Region, RegionError};
+use std::os::fd::OwnedFd;
 
 /// Options for creating a region.
 ///
@@ -26,6 +28,7 @@ use super::{Region, RegionError};
 pub struct RegionOptions {
     size: usize,
     mode: u32,
+    owners: Vec<u32>,
     remove_on_drop: bool,
     huge_pages: bool,
 }
@@ -37,16 +40,45 @@ impl RegionOptions {
         Self {
             size,
             mode: 0o600,
+            owners: Vec::new(),
             remove_on_drop: false,
             huge_pages: false,
         }
     }
 
-    /// Sets the region's permissions, regardless of the umask. A user of the region needs both read
-    /// and write permission.
+    /// Sets the permissions of a new region, regardless of the umask. A user of the region needs
+    /// both read and write permission.
+    ///
+    /// Attaching to a region fails with [`WritableByOthers`](RegionError::WritableByOthers) if its
+    /// group or other users may write to it and may not by this mode. So all programs that share a
+    /// region pass the same mode.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
+    }
+
+    /// Accepts regions that belong to the user with this id. Call this function once for each such
+    /// user.
+    ///
+    /// Without this option, attaching fails with [`OtherOwner`](RegionError::OtherOwner) unless the
+    /// region belongs to the effective user of this process or to root. The owner of a region can
+    /// write into it at any time and can truncate a file, so accept only trusted users. See
+    /// [the section on other users](Region#other-users).
+    ///
+    /// # Example
+    /// ```no_run
+    /// use interlatch::{RegionName, RegionOptions};
+    ///
+    /// // A server of user 1000 shares the region with the members of its group.
+    /// let options = RegionOptions::new(4096).mode(0o660).allow_owner(1000);
+    /// let region = options.attach_existing(&RegionName::posix("jobs")?)?;
+    /// assert_eq!(region.owner()?, 1000);
+    /// # Ok::<(), interlatch::RegionError>(())
+    /// ```
+    #[must_use]
+    pub fn allow_owner(mut self, user: u32) -> Self {
+        self.owners.push(user);
+        self
     }
 
     /// Sets whether dropping the created `Region` removes its name.
@@ -69,6 +101,13 @@ impl RegionOptions {
     #[must_use]
     pub fn huge_pages(self, huge_pages: bool) -> Self {
         Self { huge_pages, ..self }
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        Trust {
+            mode: self.mode,
+            owners: &self.owners,
+        }
     }
 
     fn make(&self) -> Result<Make, RegionError> {
@@ -113,18 +152,44 @@ impl RegionOptions {
         Ok(region.removed_on_drop(self.remove_on_drop))
     }
 
-    /// Attaches to the region with this name.
+    /// Attaches to the region with this name, if its mode is 0600 and it belongs to the user of
+    /// this process or to root.
+    ///
+    /// For a region with another mode or owner, use [`attach_existing`](Self::attach_existing).
+    ///
+    /// # Errors
+    /// Returns the same errors as [`attach_existing`](Self::attach_existing).
+    pub fn attach(name: &RegionName) -> Result<Region, RegionError> {
+        Self::new(0).attach_existing(name)
+    }
+
+    /// Attaches to the region with this name, if these options accept its mode and its owner. The
+    /// other options have no effect.
     ///
     /// # Errors
     /// Fails if no region with this name exists ([`NotFound`](RegionError::NotFound)), if the
-    /// memory is not a region of this version, if the region belongs to another pid namespace or an
-    /// earlier boot, or if this process lacks the permission.
-    pub fn attach(name: &RegionName) -> Result<Region, RegionError> {
-        let memory = Memory::attach(name)?;
+    /// region belongs to another user ([`OtherOwner`](RegionError::OtherOwner)), if its mode lets
+    /// more users write than [`mode`](Self::mode)
+    /// ([`WritableByOthers`](RegionError::WritableByOthers)), if the memory is not a region of this
+    /// version, if the region belongs to another pid namespace or an earlier boot, or if this
+    /// process lacks the permission.
+    pub fn attach_existing(&self, name: &RegionName) -> Result<Region, RegionError> {
+        let memory = Memory::attach(name, self.trust())?;
         if name.is_sysv() {
             memory.header().check(memory.size())?;
         }
         Ok(Region::from_memory(memory, Some(name.clone())))
+    }
+
+    /// Attaches to the region behind a descriptor, if these options accept its owner. The other
+    /// options have no effect: the permission bits of a memfd have no meaning.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`Region::from_descriptor`].
+    pub fn attach_descriptor(&self, descriptor: OwnedFd) -> Result<Region, RegionError> {
+        let memory = Memory::from_memfd(descriptor, self.trust())?;
+        memory.header().check(memory.size())?;
+        Ok(Region::from_memory(memory, None))
     }
 
     /// Attaches to the region with this name, or creates the region.
@@ -133,13 +198,14 @@ impl RegionOptions {
     /// process dies, another process creates the region.
     ///
     /// # Errors
-    /// Returns the same errors as [`create`](Self::create) and [`attach`](Self::attach).
+    /// Returns the same errors as [`create`](Self::create) and
+    /// [`attach_existing`](Self::attach_existing).
     pub fn create_or_attach(&self, name: &RegionName) -> Result<Region, RegionError> {
         /// The maximum number of attempts. An attempt fails if another process removes the region
         /// at the same time.
         const ATTEMPTS: usize = 100;
         for _ in 0..ATTEMPTS {
-            let memory = match Memory::attach(name) {
+            let memory = match Memory::attach(name, self.trust()) {
                 Err(RegionError::NotFound(_)) => match self.create(name) {
                     Err(RegionError::RegionExists(_)) => continue,
                     // Another process removed the segment while this process created it.

@@ -8,13 +8,14 @@
 use super::RegionError;
 use super::header::SIZE;
 use super::name::{Location, RegionName};
+use super::owner::Ownership;
 use super::segment::Segment;
 use crate::platform::Ordering::{Acquire, Relaxed};
 use crate::platform::{AtomicU32, AtomicU64, MemoryReader};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -57,6 +58,17 @@ impl Peek {
                 Ok(usize::try_from(metadata.len()).unwrap_or(usize::MAX))
             }
             Self::SysV(segment) => Ok(segment.size()),
+        }
+    }
+
+    /// Returns the owner and the permissions of the memory.
+    pub(crate) fn ownership(&self) -> Result<Ownership, RegionError> {
+        match self {
+            Self::File(file) => {
+                let metadata = file.metadata().map_err(RegionError::io("fstat"))?;
+                Ok(Ownership::of_file(&metadata))
+            }
+            Self::SysV(segment) => segment.ownership(),
         }
     }
 
@@ -174,14 +186,24 @@ pub(crate) fn header_words(file: &File) -> [u64; SIZE / 8] {
     words
 }
 
-/// Opens a regular file. The type of the file is checked first, because opening a FIFO or a device
-/// has side effects.
-pub(crate) fn open_regular(
+/// Opens a regular file.
+fn open_regular(
     name: &RegionName,
     path: &Path,
     links: OFlag,
     access: OFlag,
 ) -> Result<File, RegionError> {
+    let (file, _) = find_regular(name, path, links)?;
+    open_found(name, &file, access)
+}
+
+/// Finds a regular file without opening its contents. Opening a FIFO or a device has side effects,
+/// so the type of the file is checked first. Returns a descriptor that `open_found` accepts.
+pub(crate) fn find_regular(
+    name: &RegionName,
+    path: &Path,
+    links: OFlag,
+) -> Result<(File, Metadata), RegionError> {
     let flags = links | OFlag::O_PATH | OFlag::O_CLOEXEC;
     let file = open(path, flags, Mode::empty()).map_err(name.error_of("open(O_PATH)"))?;
     let file = File::from(file);
@@ -189,6 +211,15 @@ pub(crate) fn open_regular(
     if !metadata.is_file() {
         return Err(RegionError::NotAFile(name.clone()));
     }
+    Ok((file, metadata))
+}
+
+/// Opens the same file that `find_regular` found, even if its name now refers to another file.
+pub(crate) fn open_found(
+    name: &RegionName,
+    file: &File,
+    access: OFlag,
+) -> Result<File, RegionError> {
     let same = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = access | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = open(same.as_str(), flags, Mode::empty());

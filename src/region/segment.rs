@@ -2,6 +2,7 @@
 
 use super::RegionError;
 use super::name::RegionName;
+use super::owner::Ownership;
 use nix::errno::Errno;
 
 /// A System V segment that stays mapped while this value exists.
@@ -38,25 +39,57 @@ impl Segment {
     pub(crate) fn find(name: &RegionName, key: i32, flags: i32) -> Result<Self, RegionError> {
         // SAFETY: the arguments are numbers.
         let id = Errno::result(unsafe { libc::shmget(key, 0, 0) });
-        Self::attach(name, id.map_err(name.error_of("shmget"))?, flags)
+        let id = id.map_err(name.error_of("shmget"))?;
+        let found = Identity::of(&status(name, id)?);
+        // The segment was removed, and another segment has got its id.
+        if found.key != key {
+            return Err(RegionError::NotFound(name.clone()));
+        }
+        Self::attach_found(name, id, flags, found)
     }
 
     /// Maps the System V segment with this id. The segment may have no key.
     pub(crate) fn attach(name: &RegionName, id: i32, flags: i32) -> Result<Self, RegionError> {
-        // SAFETY: all fields of the structure are numbers, and zero is a valid number.
-        let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
-        // SAFETY: the kernel writes only into the structure that the pointer refers to.
-        let result = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
-        Errno::result(result).map_err(error_of_id(name, "shmctl(IPC_STAT)"))?;
+        let found = status(name, id)?;
+        Self::attach_found(name, id, flags, Identity::of(&found))
+    }
+
+    /// Maps the segment that has this id and this identity.
+    ///
+    /// The kernel reuses the ids of removed segments. So another segment may get the id between the
+    /// lookup and the mapping. A mapped segment keeps its id, so the identity is compared after the
+    /// segment is mapped.
+    fn attach_found(
+        name: &RegionName,
+        id: i32,
+        flags: i32,
+        expected: Identity,
+    ) -> Result<Self, RegionError> {
         // SAFETY: the kernel chooses unused addresses.
         let start = unsafe { libc::shmat(id, core::ptr::null(), flags) };
         if start.addr() == usize::MAX {
             return Err(error_of_id(name, "shmat")(Errno::last()));
         }
-        Ok(Self {
+        let mut segment = Self {
             id,
             start: start.cast(),
-            size: status.shm_segsz as usize,
+            size: 0,
+        };
+        let mapped = status(name, id)?;
+        if !Identity::of(&mapped).is_same_segment(expected) {
+            return Err(RegionError::NotFound(name.clone()));
+        }
+        segment.size = expected.size;
+        Ok(segment)
+    }
+
+    /// Returns the owner, the creator and the permissions of the segment.
+    pub(crate) fn ownership(&self) -> Result<Ownership, RegionError> {
+        let status = status_of_id(self.id).map_err(RegionError::system("shmctl(IPC_STAT)"))?;
+        Ok(Ownership {
+            owner: status.shm_perm.uid,
+            creator: status.shm_perm.cuid,
+            mode: u32::from(status.shm_perm.mode) & 0o777,
         })
     }
 
@@ -80,6 +113,48 @@ impl Segment {
     pub(crate) fn size(&self) -> usize {
         self.size
     }
+}
+
+/// The facts about a segment that do not change while it exists, except that its key becomes 0 when
+/// it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    key: i32,
+    size: usize,
+    creator: u32,
+    creating_process: i32,
+}
+
+impl Identity {
+    fn of(status: &libc::shmid_ds) -> Self {
+        Self {
+            key: status.shm_perm.__key,
+            size: status.shm_segsz as usize,
+            creator: status.shm_perm.cuid,
+            creating_process: status.shm_cpid,
+        }
+    }
+
+    /// Returns whether these are the facts about the same segment, which may have been removed
+    /// since `earlier`.
+    fn is_same_segment(self, earlier: Self) -> bool {
+        let is_key_kept = [libc::IPC_PRIVATE, earlier.key].contains(&self.key);
+        let key = earlier.key;
+        is_key_kept && Self { key, ..self } == earlier
+    }
+}
+
+/// Returns the kernel's status of the segment with this id.
+fn status(name: &RegionName, id: i32) -> Result<libc::shmid_ds, RegionError> {
+    status_of_id(id).map_err(error_of_id(name, "shmctl(IPC_STAT)"))
+}
+
+fn status_of_id(id: i32) -> Result<libc::shmid_ds, Errno> {
+    // SAFETY: all fields of the structure are numbers, and zero is a valid number.
+    let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel writes only into the structure that the pointer refers to.
+    let result = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
+    Errno::result(result).map(|_| status)
 }
 
 /// Converts the error of a system call on the id of a segment. EINVAL means that the segment was

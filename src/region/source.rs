@@ -11,7 +11,8 @@ use super::RegionError;
 use super::header::{self, Header, HeaderCopy};
 use super::mapping::Mapping;
 use super::name::{Location, RegionName};
-use super::peek::{Peek, header_words, open_regular};
+use super::owner::{Ownership, Trust};
+use super::peek::{Peek, find_regular, header_words, open_found};
 use super::segment::Segment;
 use crate::platform::AtomicU64;
 use crate::platform::Ordering::Relaxed;
@@ -21,6 +22,7 @@ use nix::fcntl::{
 };
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod, fstat, lstat};
+use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{ftruncate, linkat, unlink};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -91,13 +93,15 @@ impl Memory {
     }
 
     /// Maps a memfd that another process created.
-    pub(crate) fn from_memfd(descriptor: OwnedFd) -> Result<Self, RegionError> {
+    pub(crate) fn from_memfd(descriptor: OwnedFd, trust: Trust<'_>) -> Result<Self, RegionError> {
         let seals =
             fcntl(&descriptor, FcntlArg::F_GET_SEALS).map_err(|_| RegionError::NotSealed)?;
         if !SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_SHRINK) {
             return Err(RegionError::NotSealed);
         }
-        Self::map(descriptor)
+        let file = File::from(descriptor);
+        trust.check_memfd(&file.metadata().map_err(RegionError::io("fstat"))?)?;
+        Self::map(file.into())
     }
 
     /// Creates memory with this name.
@@ -184,10 +188,15 @@ impl Memory {
 
     /// Maps the memory of the region with this name. For a file, this function checks that the
     /// header is valid. System V memory may not have a header yet.
-    pub(crate) fn attach(name: &RegionName) -> Result<Self, RegionError> {
+    ///
+    /// The owner is checked before a file is opened or memory is read. The check applies to the
+    /// found file or segment, so it makes no difference if the name changes afterwards.
+    pub(crate) fn attach(name: &RegionName, trust: Trust<'_>) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(path) | Location::File(path) => {
-                let file = open_regular(name, path, OFlag::O_NOFOLLOW, OFlag::O_RDWR)?;
+                let (found, metadata) = find_regular(name, path, OFlag::O_NOFOLLOW)?;
+                trust.check(name, Ownership::of_file(&metadata))?;
+                let file = open_found(name, &found, OFlag::O_RDWR)?;
                 let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
                 // The header is checked before the file is mapped, because reading a truncated
                 // mapping would cause SIGBUS.
@@ -198,6 +207,7 @@ impl Memory {
             }
             Location::SysV(key) => {
                 let segment = Segment::find(name, *key, 0)?;
+                trust.check(name, segment.ownership()?)?;
                 check_size(segment.size().saturating_sub(header::SIZE))?;
                 Ok(Self::SysV(segment))
             }
@@ -205,11 +215,27 @@ impl Memory {
     }
 
     fn map(descriptor: OwnedFd) -> Result<Self, RegionError> {
+        check_file_system(&descriptor)?;
         let file = File::from(descriptor);
         let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         check_size(size.saturating_sub(header::SIZE))?;
         Ok(Self::Mapped(Mapping::new(&file, size)?, file.into()))
+    }
+
+    /// Returns the current owner and permissions of the memory.
+    pub(crate) fn ownership(&self) -> Result<Ownership, RegionError> {
+        match self {
+            Self::Mapped(_, descriptor) => {
+                let file = fstat(descriptor).map_err(RegionError::system("fstat"))?;
+                Ok(Ownership {
+                    owner: file.st_uid,
+                    creator: file.st_uid,
+                    mode: file.st_mode & 0o777,
+                })
+            }
+            Self::SysV(segment) => segment.ownership(),
+        }
     }
 
     /// Removes the region's name if the name still refers to this memory. The kernel cannot check
@@ -282,6 +308,15 @@ fn reserve(descriptor: &OwnedFd, size: usize) -> Result<(), RegionError> {
         Errno::ENOSPC => RegionError::NoSpace(size),
         errno => RegionError::system("fallocate")(errno),
     })
+}
+
+/// Fails if the memory is in a hugetlbfs, whose pages this library cannot reserve.
+fn check_file_system(descriptor: &OwnedFd) -> Result<(), RegionError> {
+    let file_system = fstatfs(descriptor).map_err(RegionError::system("fstatfs"))?;
+    match file_system.filesystem_type() {
+        HUGETLBFS_MAGIC => Err(RegionError::HugeTlb),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn check_size(size: usize) -> Result<(), RegionError> {

@@ -15,6 +15,7 @@ mod removal;
 mod replaced;
 mod restricted;
 mod scribbler;
+mod strangers;
 
 use interlatch_testing::{harness, process, random, scratch};
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             "names" => names::run(rest),
             "halt" => busy::run(&region, rest),
             "restricted" => restricted::run(rest),
+            "stranger" => strangers::run(rest),
             "remove" => removal::run(&region, rest),
             "replace" => replaced::replace(rest),
             "use replaced" => replaced::use_replaced(rest),
@@ -50,5 +52,6 @@ fn main() -> ExitCode {
     tests.extend(removal::tests());
     tests.extend(restricted::tests());
     tests.extend(replaced::tests());
+    tests.extend(strangers::tests());
     harness::run(tests)
 }
