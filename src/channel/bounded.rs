@@ -12,7 +12,7 @@ use crate::platform::{
     ShmType, TypeInfo, constructor,
 };
 use crate::sync::{
-    MAX_PERMITS, RawLock, RawMutex, RawSemaphore, Semaphore, SemaphorePair, Timeout, Turn,
+    MAX_PERMITS, RawLock, RawMutex, RawSemaphore, Semaphore, SemaphorePair, Timeout, Turns,
 };
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
@@ -118,7 +118,7 @@ where
 const MAX_CAPACITY: usize = MAX_PERMITS as usize - 1;
 
 /// The turns (rights to write or read one slot once) and the lock that an operation has acquired.
-type Admitted<'a, T, P, L, S> = (Turn<'a, P>, Guard<'a, T, L, S>);
+type Admitted<'a, T, P, L, S> = (Turns<'a, P>, Guard<'a, T, L, S>);
 
 /// The number of turns that an operation requests for this number of items.
 fn turns_for(items: usize) -> u32 {
@@ -439,7 +439,7 @@ where
         max: u32,
         timeout: Timeout,
     ) -> Result<Admitted<'_, T, P, L, S>, OperationError> {
-        let Some(turns) = self.turns.write_some_with(max, timeout) else {
+        let Some(turns) = self.turns.write_turns(max, timeout) else {
             let store = self.store.lock_with(timeout);
             let closed = store.is_some_and(|store| store.is_closed(Direction::Receiving));
             return Err(OperationError::from_disconnected(closed));
@@ -460,7 +460,7 @@ where
         max: u32,
         timeout: Timeout,
     ) -> Result<Admitted<'_, T, P, L, S>, OperationError> {
-        let Some(turns) = self.turns.read_some_with(max, timeout) else {
+        let Some(turns) = self.turns.read_turns(max, timeout) else {
             let store = self.store.lock_with(timeout);
             return Err(OperationError::from_disconnected(
                 store.is_some_and(|store| store.has_ended()),

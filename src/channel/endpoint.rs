@@ -1,14 +1,15 @@
 //! The registration of a handle with its side of a channel.
 
 use super::{AttachError, Channel, Direction};
+use crate::platform::identity::Generation;
 
 /// The registration of a handle with its side of a channel.
 pub trait Endpoint {
     /// Whether the handle may use the channel.
     ///
-    /// If the channel identifies its users, the copy of a handle in a forked child may not use the
-    /// channel. An operation on such a copy fails with
-    /// [`ChannelError::Inherited`](super::ChannelError::Inherited).
+    /// The copy of a handle in a forked child may not use a channel in shared memory. An operation
+    /// on such a copy fails with [`ChannelError::Inherited`](super::ChannelError::Inherited). A pipe
+    /// belongs to each process that has its descriptors, so the copies of its handles work.
     fn is_owned(&self) -> bool {
         true
     }
@@ -30,11 +31,17 @@ pub trait CountsEndpoints: Channel {
 
 /// A registration that only increments the channel's count of handles. The count does not decrease
 /// when the process dies.
+///
+/// # Fork
+/// The channel does not count the copy of a handle in a forked child. Operations on the copy fail
+/// with [`ChannelError::Inherited`](super::ChannelError::Inherited), and dropping it does nothing.
 #[derive(Debug)]
 pub struct EndpointRef<'a, C: CountsEndpoints + ?Sized> {
     channel: &'a C,
     direction: Direction,
     is_registered: bool,
+    /// The process that owns the handle.
+    generation: Generation,
 }
 
 impl<'a, C: CountsEndpoints + ?Sized> EndpointRef<'a, C> {
@@ -48,6 +55,7 @@ impl<'a, C: CountsEndpoints + ?Sized> EndpointRef<'a, C> {
             channel,
             direction,
             is_registered: true,
+            generation: Generation::current(),
         })
     }
 
@@ -58,15 +66,21 @@ impl<'a, C: CountsEndpoints + ?Sized> EndpointRef<'a, C> {
             channel,
             direction,
             is_registered: false,
+            generation: Generation::current(),
         }
     }
 }
 
-impl<C: CountsEndpoints + ?Sized> Endpoint for EndpointRef<'_, C> {}
+impl<C: CountsEndpoints + ?Sized> Endpoint for EndpointRef<'_, C> {
+    #[inline]
+    fn is_owned(&self) -> bool {
+        !self.generation.is_inherited()
+    }
+}
 
 impl<C: CountsEndpoints + ?Sized> Drop for EndpointRef<'_, C> {
     fn drop(&mut self) {
-        if self.is_registered {
+        if self.is_registered && self.is_owned() {
             self.channel.leave(self.direction);
         }
     }

@@ -379,7 +379,7 @@ where
             if !in_time {
                 return Err(OperationError::Timeout);
             }
-            in_time = self.not_full.wait_with(store.lock_guard(), timeout);
+            in_time = store.wait(&self.not_full, timeout);
         };
         drop(store);
         notify(&self.not_empty, sent);
@@ -406,7 +406,7 @@ where
                     store.is_closed(Direction::Sending),
                 ));
             }
-            in_time = self.not_empty.wait_with(store.lock_guard(), timeout);
+            in_time = store.wait(&self.not_empty, timeout);
         };
         drop(store);
         notify(&self.not_full, received);

@@ -1,8 +1,8 @@
 //! A kernel pipe as a bounded buffer.
 
 use super::{
-    AttachError, Buffer, Channel, ChannelError, CountsEndpoints, Direction, Endpoint, EndpointRef,
-    OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
+    AttachError, Buffer, Channel, ChannelError, Direction, Endpoint, OperationError,
+    RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::Ordering::Relaxed;
 use crate::platform::pipe::{self, Reader, Writer};
@@ -42,6 +42,10 @@ use std::sync::Arc;
 /// sender of a larger item may have sent a part of the item. The locks of senders and receivers
 /// then stay held, and all other operations wait for them. Operations without a deadline wait
 /// forever.
+///
+/// # Fork
+/// A forked child has a buffer of its own with copies of the handles, which work. See the rule about
+/// unused ends above.
 ///
 /// # Timeouts
 /// An item whose `send` timed out was not sent, and a `recv` that timed out has consumed no part of
@@ -166,11 +170,24 @@ impl<E> Half<E> {
         });
     }
 
-    /// Adds one handle to the count, unless the end has closed. Returns whether it was added.
-    fn join(&self) -> bool {
-        self.with(|state| {
+    /// Adds one handle to the count, and returns its registration. Returns `None` if the end has
+    /// closed.
+    fn join(&self) -> Option<PipeEndpoint<'_, E>> {
+        let end = self.with(|state| {
             state.handles += usize::from(state.end.is_some());
-            state.end.is_some()
+            state.end.clone()
+        });
+        Some(PipeEndpoint {
+            end: end?,
+            counted_by: Some(self),
+        })
+    }
+
+    /// Returns a registration that is not counted. Returns `None` if the end has closed.
+    fn unregistered(&self) -> Option<PipeEndpoint<'_, E>> {
+        Some(PipeEndpoint {
+            end: self.end()?,
+            counted_by: None,
         })
     }
 
@@ -343,16 +360,28 @@ impl<T: Pod> PipeBuffer<T> {
 }
 
 /// The registration of a pipe's handle. The registration keeps the handle's end of the pipe open.
-pub struct PipeEndpoint<'a, T: Pod, E> {
+///
+/// # Fork
+/// A forked child has its own [`PipeBuffer`], with copies of the handles and of the descriptors. The
+/// copies work, and dropping them closes only the descriptors of the child.
+pub struct PipeEndpoint<'a, E> {
     end: Arc<E>,
-    /// Dropping this field closes the pipe's end if the handle was its last one. The field is
-    /// dropped after all others.
-    _counted: EndpointRef<'a, PipeBuffer<T>>,
+    /// The end that counts this handle, or `None` if the handle is not counted.
+    counted_by: Option<&'a Half<E>>,
 }
 
-impl<T: Pod, E> Endpoint for PipeEndpoint<'_, T, E> {}
+impl<E> Endpoint for PipeEndpoint<'_, E> {}
 
-impl<T: Pod, E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, T, E> {
+/// Closes this process's end of the pipe if the handle was the last one of that end.
+impl<E> Drop for PipeEndpoint<'_, E> {
+    fn drop(&mut self) {
+        if let Some(half) = self.counted_by {
+            half.leave();
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PipeEndpoint").field(&self.end).finish()
     }
@@ -490,50 +519,30 @@ fn move_all(
     Ok(())
 }
 
-impl<T: Pod> PipeBuffer<T> {
-    fn open_writer(&self) -> Result<Arc<Writer>, AttachError> {
-        let closed = AttachError::Closed(Direction::Sending);
-        self.sending.end().ok_or(closed)
-    }
-
-    fn open_reader(&self) -> Result<Arc<Reader>, AttachError> {
-        let closed = AttachError::Closed(Direction::Receiving);
-        self.receiving.end().ok_or(closed)
-    }
-}
-
 impl<T: Pod> Channel for PipeBuffer<T> {
-    type SendEndpoint<'a> = PipeEndpoint<'a, T, Writer>;
-    type RecvEndpoint<'a> = PipeEndpoint<'a, T, Reader>;
+    type SendEndpoint<'a> = PipeEndpoint<'a, Writer>;
+    type RecvEndpoint<'a> = PipeEndpoint<'a, Reader>;
 
-    fn attach_sender(&self) -> Result<PipeEndpoint<'_, T, Writer>, AttachError> {
-        Ok(PipeEndpoint {
-            _counted: EndpointRef::new(self, Direction::Sending)?,
-            end: self.open_writer()?,
-        })
+    fn attach_sender(&self) -> Result<PipeEndpoint<'_, Writer>, AttachError> {
+        let closed = AttachError::Closed(Direction::Sending);
+        self.sending.join().ok_or(closed)
     }
 
-    fn attach_receiver(&self) -> Result<PipeEndpoint<'_, T, Reader>, AttachError> {
-        Ok(PipeEndpoint {
-            _counted: EndpointRef::new(self, Direction::Receiving)?,
-            end: self.open_reader()?,
-        })
+    fn attach_receiver(&self) -> Result<PipeEndpoint<'_, Reader>, AttachError> {
+        let closed = AttachError::Closed(Direction::Receiving);
+        self.receiving.join().ok_or(closed)
     }
 }
 
 impl<T: Pod> Unregistered for PipeBuffer<T> {
-    fn unregistered_sender(&self) -> Result<PipeEndpoint<'_, T, Writer>, AttachError> {
-        Ok(PipeEndpoint {
-            _counted: EndpointRef::unregistered(self, Direction::Sending),
-            end: self.open_writer()?,
-        })
+    fn unregistered_sender(&self) -> Result<PipeEndpoint<'_, Writer>, AttachError> {
+        let closed = AttachError::Closed(Direction::Sending);
+        self.sending.unregistered().ok_or(closed)
     }
 
-    fn unregistered_receiver(&self) -> Result<PipeEndpoint<'_, T, Reader>, AttachError> {
-        Ok(PipeEndpoint {
-            _counted: EndpointRef::unregistered(self, Direction::Receiving),
-            end: self.open_reader()?,
-        })
+    fn unregistered_receiver(&self) -> Result<PipeEndpoint<'_, Reader>, AttachError> {
+        let closed = AttachError::Closed(Direction::Receiving);
+        self.receiving.unregistered().ok_or(closed)
     }
 }
 
@@ -542,7 +551,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
 
     fn send_with(
         &self,
-        endpoint: &PipeEndpoint<'_, T, Writer>,
+        endpoint: &PipeEndpoint<'_, Writer>,
         item: T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
@@ -552,7 +561,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
 
     fn send_ref_with(
         &self,
-        endpoint: &PipeEndpoint<'_, T, Writer>,
+        endpoint: &PipeEndpoint<'_, Writer>,
         item: &T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
@@ -561,7 +570,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
 
     fn recv_with(
         &self,
-        endpoint: &PipeEndpoint<'_, T, Reader>,
+        endpoint: &PipeEndpoint<'_, Reader>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
         Ok(self.recv_from(&endpoint.end, timeout)?)
@@ -569,7 +578,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
 
     fn recv_into_with(
         &self,
-        endpoint: &PipeEndpoint<'_, T, Reader>,
+        endpoint: &PipeEndpoint<'_, Reader>,
         destination: &mut T,
         timeout: Timeout,
     ) -> Result<(), RecvTimeoutError> {
@@ -592,26 +601,6 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
         let writer = self.sending.end().map(|writer| writer.capacity());
         let bytes = writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
         bytes.map_or(0, |bytes| pipe::items_in(bytes, Self::BYTES))
-    }
-}
-
-impl<T: Pod> CountsEndpoints for PipeBuffer<T> {
-    fn join(&self, direction: Direction) -> Result<(), AttachError> {
-        let is_open = match direction {
-            Direction::Sending => self.sending.join(),
-            Direction::Receiving => self.receiving.join(),
-        };
-        match is_open {
-            true => Ok(()),
-            false => Err(AttachError::Closed(direction)),
-        }
-    }
-
-    fn leave(&self, direction: Direction) {
-        match direction {
-            Direction::Sending => self.sending.leave(),
-            Direction::Receiving => self.receiving.leave(),
-        }
     }
 }
 

@@ -7,9 +7,9 @@ use crate::platform::{
     CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, UnsafeCell,
     constructor,
 };
-use crate::sync::{LockGuard, RawLock, RawMutex, Timeout};
+use crate::sync::{LockGuard, RawCondvar, RawLock, RawMutex, Timeout};
 use core::marker::PhantomData;
-use core::mem::offset_of;
+use core::mem::{ManuallyDrop, offset_of};
 
 /// A ring of items and the lock that protects it.
 ///
@@ -99,19 +99,16 @@ impl<T, L: RawLock, S: Slots<T> + ?Sized> Store<T, L, S> {
 
     /// Locks the store until the guard is dropped.
     pub(super) fn lock(&self) -> Guard<'_, T, L, S> {
-        Guard {
-            lock_guard: self.lock.lock(),
-            store: self,
-        }
+        while !self.lock.raw_lock_with(Timeout::Infinite) {}
+        Guard { store: self }
     }
 
     /// Locks the store, or returns `None` if the timeout expires first.
     pub(super) fn lock_with(&self, timeout: Timeout) -> Option<Guard<'_, T, L, S>> {
-        let lock_guard = self.lock.lock_with(timeout.for_internal_lock())?;
-        Some(Guard {
-            lock_guard,
-            store: self,
-        })
+        match self.lock.raw_lock_with(timeout.for_internal_lock()) {
+            true => Some(Guard { store: self }),
+            false => None,
+        }
     }
 }
 
@@ -133,25 +130,40 @@ impl<T, L, S: Slots<T> + ?Sized> Drop for Store<T, L, S> {
     }
 }
 
-/// The locked store, which gives access to the ring.
+/// The locked store, which gives access to the ring. Dropping the guard unlocks.
+///
+/// A guard exists within one call only, in which no process forks. So unlike a `LockGuard`, it does
+/// not check whether it is a copy in a forked child.
 pub(super) struct Guard<'a, T, L: RawLock, S: Slots<T> + ?Sized> {
-    lock_guard: LockGuard<'a, L>,
     store: &'a Store<T, L, S>,
 }
 
+impl<T, L: RawLock, S: Slots<T> + ?Sized> Drop for Guard<'_, T, L, S> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: `Store::lock` and `Store::lock_with` locked before they created the guard, and
+        // only this drop unlocks.
+        unsafe { self.store.lock.unlock() };
+    }
+}
+
 impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
-    /// The guard of the lock. Waiting on a condition variable needs this guard.
-    pub(super) fn lock_guard(&mut self) -> &mut LockGuard<'a, L> {
-        &mut self.lock_guard
+    /// Unlocks, waits for a notification, and locks again. Returns false if the timeout expired.
+    pub(super) fn wait(&mut self, condvar: &impl RawCondvar, timeout: Timeout) -> bool {
+        // SAFETY: this guard holds the lock before and after the wait, and `&mut` excludes other
+        // uses during the wait. Only this guard unlocks the lock, because `adopted` is never
+        // dropped.
+        let mut adopted = ManuallyDrop::new(unsafe { LockGuard::adopt(&self.store.lock) });
+        condvar.wait_with(&mut adopted, timeout)
     }
 
     fn read(&self) -> RingState {
-        // SAFETY: `lock_guard` holds the lock, which excludes every other access to `state`.
+        // SAFETY: `self` holds the lock, which excludes every other access to `state`.
         self.store.state.with(|state| unsafe { *state })
     }
 
     fn change<R>(&mut self, change: impl FnOnce(&mut RingState) -> R) -> R {
-        // SAFETY: `lock_guard` holds the lock, which excludes every other access to `state`, and
+        // SAFETY: `self` holds the lock, which excludes every other access to `state`, and
         // `&mut self` lends `state` to one caller at a time.
         self.store
             .state
@@ -204,7 +216,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
             return false;
         }
         let slot = self.slot(length);
-        // SAFETY: the slots beyond `length` are empty, and `lock_guard` excludes every other
+        // SAFETY: the slots beyond `length` are empty, and the lock excludes every other
         // access. The caller does not use or drop the item.
         unsafe { slot.put_from(item) };
         self.change(|state| state.length = length as u64 + 1);
@@ -221,7 +233,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         let length = self.len();
         let count = items.len().min(self.store.capacity() - length);
         for (position, item) in (length..).zip(&items[..count]) {
-            // SAFETY: the slots from `length` on are empty, and `lock_guard` excludes every other
+            // SAFETY: the slots from `length` on are empty, and the lock excludes every other
             // access. The caller does not use or drop the items.
             unsafe { self.slot(position).put_from(item) };
         }

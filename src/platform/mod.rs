@@ -29,6 +29,7 @@
 //! | [`new_tracked`], [`new_tracked_u64`] | an atomic | loom misses no execution, at a price |
 //! | [`UnsafeCell`] | core's | loom's; a data race fails the model |
 //! | [`futex`] | `FUTEX_WAIT_BITSET`, `FUTEX_WAKE` | a queue in plain memory outside loom |
+//! | [`identity`] | a generation that a forked child does not share | no process is a copy |
 //! | [`load_hint`] | a plain load | a constant, since the value is only compared |
 //! | [`load_latest`] | a load, perhaps of an older value | the newest value, in a step of its own |
 //! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes; short reads and writes occur |
@@ -57,19 +58,19 @@ pub use type_info::{FieldInfo, Parameter, ParameterValue, ShmType, TypeInfo};
 #[cfg(not(loom))]
 mod linux;
 #[cfg(not(loom))]
-pub use linux::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, load_hint,
-    load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
-};
-#[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
+#[cfg(not(loom))]
+pub use linux::{
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, identity,
+    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
+};
 
 #[cfg(loom)]
 pub mod model;
 #[cfg(loom)]
 pub use model::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, load_hint,
-    load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, identity,
+    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

@@ -310,7 +310,7 @@ impl Condvar {
         if timeout == Timeout::NonBlocking {
             return false;
         }
-        let mutex = guard.mutex();
+        let mutex = guard.held_mutex();
         // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
         // `guard`.
         let unlock = || unsafe { mutex.unlock() };

@@ -47,6 +47,7 @@ pub(crate) use robust::{LockedPair, OwnerToken, PairSide};
 pub use semaphore::{MAX_PERMITS, Permit, PermitOverflow, Semaphore};
 pub use semaphore_condvar::SemaphoreCondvar;
 pub use semaphore_lock::SemaphoreLock;
+pub(crate) use semaphore_pair::Turns;
 pub use semaphore_pair::{SemaphorePair, Turn};
 pub use state::{
     CondvarState, LockState, MAX_SLOTS, RobustSemaphorePairState, RobustSemaphoreState,

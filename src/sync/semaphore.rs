@@ -2,6 +2,7 @@
 
 use super::{RawSemaphore, SemaphoreState, Timeout, TrustedSemaphore};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::identity::Generation;
 use crate::platform::spin::{self, Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
@@ -35,6 +36,10 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// The permits of a process that dies are lost, as with `sem_t`. The death of a waiter loses no
 /// permit. If a waiter dies after it was woken, or a releaser dies before it wakes a waiter,
 /// another waiter finds the permit within the [`recheck_interval`](crate::sync::recheck_interval).
+///
+/// # Fork
+/// A forked child holds no permits of its parent. Dropping the child's copy of a [`Permit`] releases
+/// nothing.
 ///
 /// # How it works
 /// | bits | meaning |
@@ -192,6 +197,7 @@ impl Semaphore {
         Some(Permit {
             semaphore: self,
             remaining,
+            generation: Generation::current(),
         })
     }
 
@@ -428,6 +434,9 @@ impl RawSemaphore for Semaphore {
 /// # Process death
 /// The permit of a process that dies is lost.
 ///
+/// # Fork
+/// The copy of a permit in a forked child releases nothing.
+///
 /// # Example
 /// ```
 /// let semaphore = interlatch::Semaphore::binary();
@@ -440,6 +449,8 @@ pub struct Permit<'a> {
     semaphore: &'a Semaphore,
     /// The state just after the acquisition. The release first expects this state.
     remaining: u32,
+    /// The process that acquired the permit.
+    generation: Generation,
 }
 
 impl Permit<'_> {
@@ -454,6 +465,9 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
+        if self.generation.is_inherited() {
+            return;
+        }
         // Normally there is space for this permit, because the acquisition subtracted the permit
         // from the count. An overflow means that other threads released permits that they had never
         // acquired. The semaphore then already has its maximum number of permits, so this permit is

@@ -207,10 +207,10 @@ impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
         if timeout == Timeout::NonBlocking {
             return false;
         }
+        let mutex = guard.held_mutex();
         if self.with_entry(|| self.waiting.release(1)).is_err() {
             return true;
         }
-        let mutex = guard.mutex();
         // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
         // `guard`.
         unsafe { mutex.unlock() };

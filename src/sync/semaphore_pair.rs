@@ -1,6 +1,7 @@
 //! Two semaphores with which writers and readers alternate.
 
 use super::{MAX_PERMITS, PermitOverflow, RawSemaphore, Semaphore, SemaphorePairState, Timeout};
+use crate::platform::identity::Generation;
 use crate::platform::{
     CachePadded, MemoryReader, OffsetReader, ShmSafe, ShmType, TypeInfo, constructor,
 };
@@ -28,6 +29,10 @@ use std::time::Duration;
 /// The turn of a process that dies never ends, so its slot is lost. Use
 /// [`RobustSemaphorePair`](super::RobustSemaphorePair) where a process may be killed during its
 /// turn.
+///
+/// # Fork
+/// A forked child has no turn of its parent. Dropping or ending the child's copy of a [`Turn`] does
+/// nothing.
 ///
 /// # How it works
 /// Each side acquires a permit of its own semaphore and releases a permit of the other side's
@@ -140,7 +145,11 @@ impl<P: RawSemaphore> SemaphorePair<P> {
 
     /// Acquires a turn of the writers, blocking until one is available.
     pub fn write(&self) -> Turn<'_, P> {
-        Turn::acquire(&self.writer, &self.reader)
+        loop {
+            if let Some(turn) = self.write_with(Timeout::Infinite) {
+                return turn;
+            }
+        }
     }
 
     /// Acquires a turn of the writers if one is available.
@@ -155,12 +164,16 @@ impl<P: RawSemaphore> SemaphorePair<P> {
 
     /// Acquires a turn of the writers, blocking for at most `timeout`.
     pub fn write_with(&self, timeout: Timeout) -> Option<Turn<'_, P>> {
-        Turn::acquire_with(&self.writer, &self.reader, 1, timeout)
+        self.write_some_with(1, timeout)
     }
 
     /// Acquires a turn of the readers, blocking until one is available.
     pub fn read(&self) -> Turn<'_, P> {
-        Turn::acquire(&self.reader, &self.writer)
+        loop {
+            if let Some(turn) = self.read_with(Timeout::Infinite) {
+                return turn;
+            }
+        }
     }
 
     /// Acquires a turn of the readers if one is available.
@@ -175,7 +188,7 @@ impl<P: RawSemaphore> SemaphorePair<P> {
 
     /// Acquires a turn of the readers, blocking for at most `timeout`.
     pub fn read_with(&self, timeout: Timeout) -> Option<Turn<'_, P>> {
-        Turn::acquire_with(&self.reader, &self.writer, 1, timeout)
+        self.read_some_with(1, timeout)
     }
 
     /// Acquires between 1 and `max` turns of the writers, blocking until one is available.
@@ -195,14 +208,26 @@ impl<P: RawSemaphore> SemaphorePair<P> {
     /// # Ok::<(), interlatch::sync::PermitOverflow>(())
     /// ```
     pub fn write_some_with(&self, max: u32, timeout: Timeout) -> Option<Turn<'_, P>> {
-        Turn::acquire_with(&self.writer, &self.reader, max, timeout)
+        self.write_turns(max, timeout).map(Turn::new)
     }
 
     /// Acquires between 1 and `max` turns of the readers, blocking until one is available.
     ///
     /// Returns `None` if the timeout expired first or if `max` is 0.
     pub fn read_some_with(&self, max: u32, timeout: Timeout) -> Option<Turn<'_, P>> {
-        Turn::acquire_with(&self.reader, &self.writer, max, timeout)
+        self.read_turns(max, timeout).map(Turn::new)
+    }
+
+    /// Acquires turns like [`write_some_with`](Self::write_some_with), for use within one call.
+    #[inline]
+    pub(crate) fn write_turns(&self, max: u32, timeout: Timeout) -> Option<Turns<'_, P>> {
+        Turns::acquire_with(&self.writer, &self.reader, max, timeout)
+    }
+
+    /// Acquires turns like [`read_some_with`](Self::read_some_with), for use within one call.
+    #[inline]
+    pub(crate) fn read_turns(&self, max: u32, timeout: Timeout) -> Option<Turns<'_, P>> {
+        Turns::acquire_with(&self.reader, &self.writer, max, timeout)
     }
 }
 
@@ -213,6 +238,10 @@ impl<P: RawSemaphore> SemaphorePair<P> {
 ///
 /// # Process death
 /// If the process dies during a turn, that turn never ends.
+///
+/// # Fork
+/// The copy of a turn in a forked child stands for no turn: dropping or ending the copy does
+/// nothing.
 ///
 /// # Example
 /// ```
@@ -225,44 +254,29 @@ impl<P: RawSemaphore> SemaphorePair<P> {
 #[derive(Debug)]
 #[must_use = "dropping the turn ends it"]
 pub struct Turn<'a, P: RawSemaphore = Semaphore> {
-    own: &'a P,
-    other: &'a P,
-    count: u32,
+    turns: Turns<'a, P>,
+    /// The process that acquired the turns.
+    generation: Generation,
 }
 
 impl<'a, P: RawSemaphore> Turn<'a, P> {
-    fn acquire(own: &'a P, other: &'a P) -> Self {
-        loop {
-            if let Some(turn) = Self::acquire_with(own, other, 1, Timeout::Infinite) {
-                return turn;
-            }
-        }
-    }
-
     #[inline]
-    fn acquire_with(own: &'a P, other: &'a P, max: u32, timeout: Timeout) -> Option<Self> {
-        let count = match max {
-            1 => u32::from(own.acquire_with(timeout)),
-            _ => own.acquire_some_with(max, timeout),
-        };
-        (count > 0).then_some(Self { own, other, count })
+    fn new(turns: Turns<'a, P>) -> Self {
+        let generation = Generation::current();
+        Self { turns, generation }
     }
 
     /// Returns the number of turns that this value stands for, which is 1 unless more were
     /// requested.
     pub fn count(&self) -> u32 {
-        self.count
+        self.turns.count
     }
 
     /// Ends at most `count` of these turns. The remaining turns return to the side that acquired
     /// them.
     pub fn end(mut self, count: u32) {
-        let unused = self.count.saturating_sub(count);
-        if unused > 0 {
-            self.count -= unused;
-            // An overflow means that other threads released permits of this semaphore without
-            // having a turn.
-            let _ = self.own.release(unused);
+        if !self.generation.is_inherited() {
+            self.turns.return_unused(count);
         }
     }
 
@@ -273,6 +287,62 @@ impl<'a, P: RawSemaphore> Turn<'a, P> {
 }
 
 impl<P: RawSemaphore> Drop for Turn<'_, P> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.generation.is_inherited() {
+            // The drop of `turns` then ends no turn.
+            self.turns.count = 0;
+        }
+    }
+}
+
+/// Turns that are acquired and ended within one call, in which no process forks. Dropping the value
+/// ends the turns.
+#[derive(Debug)]
+pub(crate) struct Turns<'a, P: RawSemaphore> {
+    own: &'a P,
+    other: &'a P,
+    count: u32,
+}
+
+impl<'a, P: RawSemaphore> Turns<'a, P> {
+    #[inline]
+    fn acquire_with(own: &'a P, other: &'a P, max: u32, timeout: Timeout) -> Option<Self> {
+        let count = match max {
+            1 => u32::from(own.acquire_with(timeout)),
+            _ => own.acquire_some_with(max, timeout),
+        };
+        (count > 0).then_some(Self { own, other, count })
+    }
+
+    /// The number of turns.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Ends at most `count` of these turns, and returns the others to the side that acquired them.
+    pub(crate) fn end(mut self, count: u32) {
+        self.return_unused(count);
+    }
+
+    /// Returns all turns to the side that acquired them.
+    pub(crate) fn cancel(self) {
+        self.end(0);
+    }
+
+    /// Keeps at most `count` turns, and returns the others to the side that acquired them.
+    fn return_unused(&mut self, count: u32) {
+        let unused = self.count.saturating_sub(count);
+        if unused > 0 {
+            self.count -= unused;
+            // An overflow means that other threads released permits of this semaphore without
+            // having a turn.
+            let _ = self.own.release(unused);
+        }
+    }
+}
+
+impl<P: RawSemaphore> Drop for Turns<'_, P> {
     fn drop(&mut self) {
         if self.count > 0 {
             // An overflow means that other threads released permits of this semaphore without

@@ -4,6 +4,7 @@
 //! code works with futexes in shared memory and with semaphores in pipes.
 
 use super::{PermitOverflow, Timeout};
+use crate::platform::identity::Generation;
 
 /// A lock that provides mutual exclusion, without data.
 ///
@@ -37,43 +38,71 @@ pub unsafe trait RawLock: Sync {
 
     /// Locks, blocking for at most `timeout`. Returns `None` if the timeout expired.
     fn lock_with(&self, timeout: Timeout) -> Option<LockGuard<'_, Self>> {
-        self.raw_lock_with(timeout).then(|| LockGuard(self))
+        match self.raw_lock_with(timeout) {
+            // SAFETY: `raw_lock_with` locked, and no other guard exists.
+            true => Some(unsafe { LockGuard::adopt(self) }),
+            false => None,
+        }
     }
 
     /// Locks, blocking until the lock is free.
     fn lock(&self) -> LockGuard<'_, Self> {
         while !self.raw_lock_with(Timeout::Infinite) {}
-        LockGuard(self)
+        // SAFETY: `raw_lock_with` locked, and no other guard exists.
+        unsafe { LockGuard::adopt(self) }
     }
 }
 
 /// Guard of a [`RawLock`]: unlocks when dropped, including during a panic.
 ///
 /// See [`RawLock`] for an example.
+///
+/// # Fork
+/// The copy of a guard in a forked child does not hold the lock: dropping the copy does nothing,
+/// and waiting with it panics.
 #[derive(Debug)]
 #[must_use = "dropping the guard unlocks"]
-pub struct LockGuard<'a, L: RawLock + ?Sized>(&'a L);
+pub struct LockGuard<'a, L: RawLock + ?Sized> {
+    lock: &'a L,
+    /// The process that holds the lock.
+    generation: Generation,
+}
 
 impl<'a, L: RawLock + ?Sized> LockGuard<'a, L> {
     /// Creates a guard for a lock that the caller already holds.
     ///
     /// # Safety
     /// The caller holds the lock, and only the returned guard unlocks the lock.
+    #[inline]
     pub unsafe fn adopt(lock: &'a L) -> Self {
-        Self(lock)
+        let generation = Generation::current();
+        Self { lock, generation }
     }
 
     /// Returns the lock that the guard holds.
     pub fn mutex(&self) -> &'a L {
-        self.0
+        self.lock
+    }
+
+    /// Returns the lock, for a condition variable that unlocks it.
+    ///
+    /// # Panics
+    /// Panics if this guard is a copy in a forked child, which does not hold the lock.
+    pub(crate) fn held_mutex(&self) -> &'a L {
+        self.generation.assert_current();
+        self.lock
     }
 }
 
 impl<L: RawLock + ?Sized> Drop for LockGuard<'_, L> {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: the lock is held, because `lock` and `lock_with` create a guard only after
-        // locking, and the caller of `adopt` holds the lock. Only this drop unlocks the lock.
-        unsafe { self.0.unlock() }
+        if self.generation.is_inherited() {
+            return;
+        }
+        // SAFETY: this process holds the lock, because the caller of `adopt` held the lock and the
+        // guard is not a copy in a forked child. Only this drop unlocks the lock.
+        unsafe { self.lock.unlock() }
     }
 }
 
@@ -83,6 +112,10 @@ pub trait RawCondvar: Sync {
     ///
     /// Returns false if the timeout expired without a notification. The lock is held again in every
     /// case. The wait can return spuriously, so check the condition in a loop.
+    ///
+    /// # Panics
+    /// The condition variables of this crate panic in a forked child if the guard is a copy of the
+    /// parent's guard.
     fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool;
 
     /// Wakes one waiter, if there is one.

@@ -5,6 +5,7 @@ pub mod asymmetric;
 mod cell;
 mod clock;
 pub mod futex;
+pub mod identity;
 mod load;
 pub mod pipe;
 pub(super) mod robust;

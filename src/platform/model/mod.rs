@@ -23,6 +23,7 @@ mod clock;
 pub mod death;
 pub mod event;
 pub mod futex;
+pub mod identity;
 mod load;
 pub mod pipe;
 pub mod process;

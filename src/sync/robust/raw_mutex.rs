@@ -1,6 +1,7 @@
 //! A lock that survives the death of its holder, without the data that it protects.
 
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::identity::Generation;
 use crate::platform::robust::{
     OWNER, OWNER_DIED, Owner, RobustListError, RobustWord, WAITERS, as_owner,
 };
@@ -529,11 +530,11 @@ impl Default for RawRobustMutex {
 
 /// Proof that a thread acquired a robust lock.
 ///
-/// A token cannot move to another thread. In the child of a fork, the token is recognized as a copy
-/// of the parent's token.
+/// A token cannot move to another thread. In a forked child, the token is recognized as a copy of
+/// the parent's token.
 #[derive(Debug)]
 pub(crate) struct OwnerToken {
-    thread: u32,
+    generation: Generation,
     not_send: PhantomData<*const ()>,
 }
 
@@ -542,14 +543,14 @@ impl OwnerToken {
     #[inline]
     pub(crate) fn new() -> Self {
         Self {
-            thread: as_owner(Owner::id),
+            generation: Generation::current(),
             not_send: PhantomData,
         }
     }
 
-    /// Returns whether this token is a copy in the child of a fork.
+    /// Returns whether this token is a copy in a forked child.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        as_owner(Owner::id) != self.thread
+        self.generation.is_inherited()
     }
 }
