@@ -94,9 +94,7 @@ pub use named::UnboundedBuffer;
 pub use platform::{Pod, ShmSafe, ShmType};
 #[cfg(not(loom))]
 pub use region::{Region, RegionError, RegionName, RegionOptions};
-#[cfg(not(loom))]
-pub use sync::Mutex;
-pub use sync::{Condvar, RobustMutex, RobustSemaphore, Semaphore};
+pub use sync::{Condvar, Mutex, RobustMutex, RobustSemaphore, Semaphore};
 
 /// The pages of the guide that contain programs, which `cargo test --doc` compiles and runs.
 #[cfg(doctest)]

@@ -6,12 +6,12 @@ use crate::channel::{
     RobustBoundedBuffer, RobustMonitorBuffer, Segment, SegmentList, SegmentListState, SegmentState,
     Slot,
 };
-use crate::platform::{Config, MemoryReader, ShmType, TypeInfo};
+use crate::platform::{Config, MemoryReader, ShmType};
 use crate::region::directory::Object;
 use crate::sync::{
-    Condvar, CondvarState, LockState, RawMutex, RawRobustMutex, RobustMutex, RobustSemaphore,
-    RobustSemaphorePair, RobustSemaphorePairState, RobustSemaphoreState, Semaphore, SemaphorePair,
-    SemaphorePairState, SemaphoreState,
+    Condvar, CondvarState, LockState, Mutex, RawMutex, RawRobustMutex, RobustMutex,
+    RobustSemaphore, RobustSemaphorePair, RobustSemaphorePairState, RobustSemaphoreState,
+    Semaphore, SemaphorePair, SemaphorePairState, SemaphoreState,
 };
 
 /// The state of an object at one moment, as read from its memory.
@@ -77,11 +77,7 @@ mod declaration {
     use super::*;
 
     pub const RAW_MUTEX: u64 = RawMutex::TYPE.declaration();
-    // `Mutex` is a type of lock_api, which models do not compile. A declaration consists of an
-    // origin and a name.
-    pub const MUTEX: u64 = TypeInfo::new::<RawMutex>("Mutex")
-        .of_this_crate()
-        .declaration();
+    pub const MUTEX: u64 = Mutex::<()>::TYPE.declaration();
     pub const RAW_ROBUST_MUTEX: u64 = RawRobustMutex::TYPE.declaration();
     pub const ROBUST_MUTEX: u64 = RobustMutex::<()>::TYPE.declaration();
     pub const CONDVAR: u64 = Condvar::TYPE.declaration();
@@ -124,7 +120,7 @@ impl ObjectState {
         let is_at_least = |bytes: usize| size >= bytes as u64;
         match object.object_type.declaration() {
             RAW_MUTEX if is(size_of::<RawMutex>()) => RawMutex::read_state(reader).map(Self::Lock),
-            // lock_api stores the lock at offset 0, as a comment in `sync::guard` explains.
+            // The lock is the first field.
             MUTEX if is_at_least(size_of::<RawMutex>()) => {
                 RawMutex::read_state(reader).map(Self::Lock)
             }

@@ -1,14 +1,21 @@
-//! `Mutex<T>` and its guards: lock_api's mutex over [`RawMutex`].
+//! `Mutex<T>` and its guard: a [`RawMutex`] with the data that it protects.
 
-use crate::platform::{Deadline, Parameter, Pod, ShmSafe, ShmType, TypeInfo};
+use crate::platform::identity::Generation;
+use crate::platform::{
+    Deadline, Parameter, Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+};
 use crate::sync::condvar::AtRecheck;
 use crate::sync::{Condvar, LockGuard, RawLock, RawMutex, Timeout};
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 /// A lock with data, for threads and processes.
 ///
-/// This is `lock_api`'s mutex over [`RawMutex`], so code written for parking_lot compiles against
-/// these names. `Mutex::new` is `const`, for statics.
+/// The methods have the names of parking_lot's mutex. `Mutex::new` is `const`, for statics. In
+/// memory, the lock comes first and the data follows it, as in a `repr(C)` struct.
 ///
 /// # Errors
 /// There are no errors. `try_lock` and the timed attempts return `None` if they fail. There is no
@@ -21,8 +28,14 @@ use std::time::{Duration, Instant};
 /// If the holder dies, the lock stays locked forever. Use
 /// [`RobustMutex`](crate::sync::RobustMutex) where a process may be killed while it holds the lock.
 ///
+/// # Fork
+/// A forked child does not hold the locks of its parent. Dropping the child's copy of a guard does
+/// nothing. If the lock is in private memory, the child has a copy of the lock, which stays locked:
+/// see [`force_unlock`](Self::force_unlock).
+///
 /// # How it works
-/// See [`RawMutex`] for the states, the orderings, and the reasons why the lock is correct.
+/// See [`RawMutex`] for the states, the orderings, and the reasons why the lock is correct. A guard
+/// stores the [generation](crate::platform::identity) of its process.
 ///
 /// # Example
 /// ```
@@ -44,61 +57,17 @@ use std::time::{Duration, Instant};
 /// assert_eq!(*attached.lock(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
-
-/// Guard of a [`Mutex`]: gives access to the data and unlocks when dropped.
-pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
-
-// SAFETY: `RawMutex` provides mutual exclusion, which `models/mutex.rs` checks.
-unsafe impl lock_api::RawMutex for RawMutex {
-    const INIT: Self = Self::new();
-
-    /// A guard cannot move to another thread, as in parking_lot and std.
-    type GuardMarker = lock_api::GuardNoSend;
-
-    #[inline]
-    fn lock(&self) {
-        self.raw_lock();
-    }
-
-    #[inline]
-    fn try_lock(&self) -> bool {
-        self.raw_lock_with(Timeout::NonBlocking)
-    }
-
-    #[inline]
-    unsafe fn unlock(&self) {
-        // SAFETY: the caller holds the lock, by the contract of this method.
-        unsafe { self.unlock() }
-    }
-
-    #[inline]
-    fn is_locked(&self) -> bool {
-        self.is_locked()
-    }
+#[repr(C)]
+pub struct Mutex<T> {
+    lock: RawMutex,
+    value: UnsafeCell<T>,
 }
 
-// SAFETY: `RawMutex` provides mutual exclusion, and a timed attempt that fails holds no lock.
-unsafe impl lock_api::RawMutexTimed for RawMutex {
-    type Duration = Duration;
-    type Instant = Instant;
+// SAFETY: only the holder of `lock` accesses `value`, and `T: Send` lets it move between holders.
+unsafe impl<T: Send> Sync for Mutex<T> {}
 
-    fn try_lock_for(&self, timeout: Duration) -> bool {
-        self.raw_lock_with(Timeout::after(timeout))
-    }
-
-    fn try_lock_until(&self, instant: Instant) -> bool {
-        self.raw_lock_with(Timeout::At(Deadline::at(instant)))
-    }
-}
-
-/// A mutex in shared memory, with data that is valid for every bit pattern.
-///
-/// # Safety
-/// lock_api does not specify the order of the lock and the data in memory. So all processes must
-/// use the same build of this crate and of lock_api, for example by running the same program.
-// SAFETY: `RawMutex` is `ShmSafe`, the data is `Pod`, and guards change the data only under the
-// lock.
+// SAFETY: the type is `repr(C)`, `lock` is `ShmSafe`, the data is `Pod`, and guards change the data
+// only under the lock.
 unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
     fn initial() -> Self {
         Self::new(T::default())
@@ -109,6 +78,173 @@ impl<T: Pod> ShmType for Mutex<T> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Mutex")
         .of_this_crate()
         .with_parameters(&[Parameter::new_type::<T>("T")]);
+}
+
+impl<T> Mutex<T> {
+    constructor! {
+        /// Creates a free lock that protects `value`.
+        pub fn new(value: T) -> Self {
+            Self { lock: RawMutex::new(), value: UnsafeCell::new(value) }
+        }
+    }
+
+    /// Locks, blocking until the lock is free.
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.lock.raw_lock();
+        self.guard()
+    }
+
+    /// Locks if the lock is free.
+    #[inline]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.lock_with(Timeout::NonBlocking)
+    }
+
+    /// Locks, blocking for at most `timeout`.
+    pub fn try_lock_for(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
+        self.lock_with(Timeout::after(timeout))
+    }
+
+    /// Locks, blocking at most until `instant`.
+    pub fn try_lock_until(&self, instant: Instant) -> Option<MutexGuard<'_, T>> {
+        self.lock_with(Timeout::At(Deadline::at(instant)))
+    }
+
+    /// Locks, blocking for at most `timeout`.
+    #[inline]
+    pub fn lock_with(&self, timeout: Timeout) -> Option<MutexGuard<'_, T>> {
+        match self.lock.raw_lock_with(timeout) {
+            true => Some(self.guard()),
+            false => None,
+        }
+    }
+
+    /// Creates the guard for the calling thread, which has just acquired the lock.
+    #[inline]
+    fn guard(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            mutex: self,
+            generation: Generation::current(),
+            not_send: PhantomData,
+        }
+    }
+
+    /// Returns whether the lock was held a moment ago, for diagnosis.
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+
+    /// Unlocks the lock of a leaked or inherited guard.
+    ///
+    /// A forked child calls this method if the lock is in private memory and the forking thread
+    /// held the lock. The child's copy of the lock is locked, and its copy of the guard does not
+    /// unlock it.
+    ///
+    /// # Safety
+    /// The lock is locked, and its guard is not used after this call.
+    ///
+    /// # Example
+    /// ```
+    /// let mutex = interlatch::Mutex::new(0);
+    /// std::mem::forget(mutex.lock());
+    /// // SAFETY: the guard was leaked, so no code uses it.
+    /// unsafe { mutex.force_unlock() };
+    /// assert!(mutex.try_lock().is_some());
+    /// ```
+    pub unsafe fn force_unlock(&self) {
+        // SAFETY: the caller promises that the lock is locked and that no guard is used.
+        unsafe { self.lock.unlock() }
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex")
+            .field("is_locked", &self.is_locked())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Guard of a [`Mutex`]: gives access to the data and unlocks when dropped.
+///
+/// The guard cannot move to another thread:
+/// ```compile_fail,E0277
+/// static LOCK: interlatch::Mutex<u64> = interlatch::Mutex::new(0);
+/// let guard = LOCK.lock();
+/// std::thread::spawn(move || drop(guard));
+/// ```
+///
+/// # Fork
+/// The copy of a guard in a forked child does not hold the lock: dropping the copy does nothing,
+/// and waiting with it panics. The child must not use the copy to access the data, which the parent
+/// may be changing.
+#[must_use = "dropping the guard unlocks the mutex"]
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    /// The process that holds the lock.
+    generation: Generation,
+    not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: `&MutexGuard<T>` gives access to `&T` only, which `T: Sync` lets threads share.
+unsafe impl<T: Sync> Sync for MutexGuard<'_, T> {}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard holds `mutex.lock`, which excludes every other guard of `value`.
+        self.mutex.value.with(|value| unsafe { &*value })
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard holds `mutex.lock`, which excludes every other guard of `value`, and
+        // `&mut self` excludes other references from this guard.
+        self.mutex.value.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.generation.is_inherited() {
+            return;
+        }
+        // SAFETY: a guard exists only after its process locked `lock`, and the guard is not a copy
+        // in a forked child. Only this drop unlocks the lock.
+        unsafe { self.mutex.lock.unlock() };
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 /// Result of a timed wait on a [`Condvar`].
@@ -127,23 +263,22 @@ impl WaitTimeoutResult {
     }
 }
 
-/// Wait methods that take the guard of a [`Mutex`], or of any `lock_api` mutex over a lock of this
-/// crate.
+/// Wait methods that take the guard of a [`Mutex`].
 ///
 /// Each method unlocks the mutex during the wait, and locks the mutex again before it returns.
+///
+/// # Panics
+/// Each method panics in a forked child if the guard is a copy of the parent's guard.
 impl Condvar {
     /// Waits for a notification, which may have been meant for another waiter.
-    pub fn wait<L: RawLock + lock_api::RawMutex, T: ?Sized>(
-        &self,
-        guard: &mut lock_api::MutexGuard<'_, L, T>,
-    ) {
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         self.wait_guard(guard, Timeout::Infinite, AtRecheck::SleepOn);
     }
 
     /// Waits while `condition` is true.
-    pub fn wait_while<L: RawLock + lock_api::RawMutex, T: ?Sized>(
+    pub fn wait_while<T>(
         &self,
-        guard: &mut lock_api::MutexGuard<'_, L, T>,
+        guard: &mut MutexGuard<'_, T>,
         mut condition: impl FnMut(&mut T) -> bool,
     ) {
         while condition(guard) {
@@ -155,18 +290,18 @@ impl Condvar {
     ///
     /// Without a notification, the method returns at the timeout and not before, so this loop ends:
     /// `while !*ready { if changed.wait_timeout(&mut ready, time).timed_out() { break } }`.
-    pub fn wait_timeout<L: RawLock + lock_api::RawMutex, T: ?Sized>(
+    pub fn wait_timeout<T>(
         &self,
-        guard: &mut lock_api::MutexGuard<'_, L, T>,
+        guard: &mut MutexGuard<'_, T>,
         timeout: Duration,
     ) -> WaitTimeoutResult {
         self.wait_guard(guard, Timeout::after(timeout), AtRecheck::SleepOn)
     }
 
     /// Waits for a notification until `instant`, and returns no earlier without one.
-    pub fn wait_until<L: RawLock + lock_api::RawMutex, T: ?Sized>(
+    pub fn wait_until<T>(
         &self,
-        guard: &mut lock_api::MutexGuard<'_, L, T>,
+        guard: &mut MutexGuard<'_, T>,
         instant: Instant,
     ) -> WaitTimeoutResult {
         self.wait_guard(
@@ -177,9 +312,9 @@ impl Condvar {
     }
 
     /// Waits while `condition` is true, for at most `timeout` in all.
-    pub fn wait_timeout_while<L: RawLock + lock_api::RawMutex, T: ?Sized>(
+    pub fn wait_timeout_while<T>(
         &self,
-        guard: &mut lock_api::MutexGuard<'_, L, T>,
+        guard: &mut MutexGuard<'_, T>,
         timeout: Duration,
         mut condition: impl FnMut(&mut T) -> bool,
     ) -> WaitTimeoutResult {
@@ -195,18 +330,17 @@ impl Condvar {
         WaitTimeoutResult { timed_out: false }
     }
 
-    fn wait_guard<L: RawLock + lock_api::RawMutex, T: ?Sized>(
+    fn wait_guard<T>(
         &self,
-        guard: &mut lock_api::MutexGuard<'_, L, T>,
+        guard: &mut MutexGuard<'_, T>,
         timeout: Timeout,
         at_recheck: AtRecheck,
     ) -> WaitTimeoutResult {
+        guard.generation.assert_current();
         // SAFETY: `guard` holds the lock before and after the wait, and `&mut` excludes other uses
-        // of `guard` during the wait.
-        let lock = unsafe { lock_api::MutexGuard::mutex(guard).raw() };
-        // SAFETY: `guard` holds the lock. Only `guard` unlocks the lock, because `adopted` is never
+        // of `guard` during the wait. Only `guard` unlocks the lock, because `adopted` is never
         // dropped.
-        let mut adopted = core::mem::ManuallyDrop::new(unsafe { LockGuard::adopt(lock) });
+        let mut adopted = ManuallyDrop::new(unsafe { LockGuard::adopt(&guard.mutex.lock) });
         WaitTimeoutResult {
             timed_out: !self.wait_with_rechecks(&mut adopted, timeout, at_recheck),
         }
@@ -216,15 +350,13 @@ impl Condvar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::mem::offset_of;
 
-    /// The inspector relies on the order that this test checks: the lock comes first. The data
-    /// comes last, because the data may be unsized.
+    /// The inspector relies on the order that this test checks: the lock comes first.
     #[test]
     fn lock_comes_before_the_data() {
-        let (small, large) = (Mutex::new(0_u8), Mutex::new(0_u128));
-        // SAFETY: the test unlocks neither lock.
-        let (small_lock, large_lock) = unsafe { (small.raw(), large.raw()) };
-        assert!(core::ptr::addr_eq(small_lock, &raw const small));
-        assert!(core::ptr::addr_eq(large_lock, &raw const large));
+        assert_eq!(offset_of!(Mutex<u8>, lock), 0);
+        assert_eq!(offset_of!(Mutex<u128>, lock), 0);
+        assert_eq!(offset_of!(Mutex<u128>, value), 16);
     }
 }

@@ -5,7 +5,7 @@
 //! | `traits` | contracts of locks, condition variables and semaphores | |
 //! | `timeout` | the time for which an operation may block | |
 //! | `mutex` | a lock | the futex |
-//! | `guard` | `Mutex<T>` with lock_api's guards | `mutex` |
+//! | `guard` | `Mutex<T>`: a lock with the data that it protects | `mutex` |
 //! | `condvar` | a condition variable for every [`RawLock`] | the futex |
 //! | `semaphore` | a counting semaphore | the futex |
 //! | `pipe_semaphore` | a counting semaphore without shared memory | the pipe |
@@ -17,7 +17,6 @@
 //! | `tuning` | settings of the process | |
 
 mod condvar;
-#[cfg(not(loom))]
 mod guard;
 mod mutex;
 mod pipe_semaphore;
@@ -34,7 +33,6 @@ mod tuning;
 
 pub use crate::platform::Deadline;
 pub use condvar::Condvar;
-#[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard, WaitTimeoutResult};
 pub use mutex::RawMutex;
 pub use pipe_semaphore::PipeSemaphore;

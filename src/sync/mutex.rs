@@ -13,8 +13,8 @@ const CONTENDED: u32 = 2;
 
 /// A lock of four bytes for threads and processes, without data.
 ///
-/// Use `Mutex<T>`, which is `lock_api`'s mutex over this lock, unless the data must be outside the
-/// lock. Zeroed memory is a free lock.
+/// Use [`Mutex<T>`](super::Mutex) unless the data must be outside the lock. Zeroed memory is a free
+/// lock.
 ///
 /// # Errors
 /// There are no errors. [`try_lock`](Self::try_lock) and timed attempts return `None` or false if
@@ -28,6 +28,10 @@ const CONTENDED: u32 = 2;
 /// [`RobustMutex`](super::RobustMutex) dies, the next `lock` reports the death. A waiter that dies
 /// delays other waiters by at most the [`recheck_interval`](crate::sync::recheck_interval), and
 /// only if the dead waiter had just been woken.
+///
+/// # Fork
+/// A forked child does not hold the locks of its parent. Dropping the child's copy of a
+/// [`LockGuard`] does nothing.
 ///
 /// # How it works
 /// | state | meaning | unlocking |

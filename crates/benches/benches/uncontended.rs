@@ -139,9 +139,9 @@ fn locks() -> Result<Vec<Pair>> {
     let pthread = PthreadMutex::plain()?;
     let robust_pthread = PthreadMutex::robust()?;
     Ok(vec![
-        Pair::new("RawMutex", raw, raw_lock).ours(),
+        Pair::new("RawMutex", raw, raw_mutex).ours(),
         Pair::new("RawMutex, held", raw, lock).ours(),
-        Pair::new("Mutex", mutex, lock_api_lock).ours(),
+        Pair::new("Mutex", mutex, mutex_lock).ours(),
         Pair::new("RobustMutex", robust, robust_lock).ours(),
         Pair::new("parking_lot::RawMutex", parking_lot_raw, raw_lock),
         Pair::new("parking_lot::Mutex", parking_lot, lock_api_lock),
@@ -203,6 +203,18 @@ fn semaphore_goals(comparison: &mut Comparison) {
 
 // Every pair is always inlined. Otherwise the compiler would inline only some pairs, and the
 // measured time of the other pairs would include a function call.
+
+#[inline(always)]
+fn raw_mutex(lock: &RawMutex) {
+    lock.raw_lock();
+    // SAFETY: this thread locked the lock above.
+    unsafe { lock.unlock() };
+}
+
+#[inline(always)]
+fn mutex_lock(mutex: &Mutex<u64>) {
+    drop(mutex.lock());
+}
 
 #[inline(always)]
 fn raw_lock<L: lock_api::RawMutex>(lock: &L) {

@@ -190,7 +190,7 @@ fn holder() {
     mutex_with_data(&scratch);
 }
 
-/// In lock_api's `Mutex`, the lock precedes the data, so the tool finds the lock word.
+/// In a `Mutex`, the lock precedes the data, so the tool finds the lock word.
 fn mutex_with_data(scratch: &Scratch) {
     let region = RegionOptions::attach(&scratch.names[0]).expect("it exists");
     let mutex: &Mutex<u64> = region.create("data", ()).expect("room");
