@@ -58,7 +58,7 @@ pub use type_info::{FieldInfo, Parameter, ParameterValue, ShmType, TypeInfo};
 #[cfg(not(loom))]
 mod linux;
 #[cfg(not(loom))]
-pub(crate) use linux::{constructor, repeat};
+pub(crate) use linux::{AtomicPtr, constructor, repeat};
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, identity,

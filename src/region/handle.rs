@@ -9,6 +9,7 @@ use super::mapping;
 use super::name::RegionName;
 use super::options::RegionOptions;
 use super::source::Memory;
+use crate::platform::identity::Generation;
 use crate::platform::robust::as_owner;
 use crate::platform::{Config, ShmObject};
 use core::alloc::Layout;
@@ -98,9 +99,11 @@ use std::time::SystemTime;
 ///   is built under a robust lock. New System V memory is zeroed, and a zeroed robust lock is free.
 /// - *Attaching* reads each word of the header once and checks the copy: the format, size, pid
 ///   namespace and boot of the region, and the bounds, alignment and type of an object.
-/// - *Claims.* Each `Region` records the objects to which it has returned references. `Region`
-///   returns no reference to memory that overlaps another object or that is in use as another type,
-///   whatever a peer writes into the directory.
+/// - *Claims.* Each `Region` records the objects that it builds and the objects to which it has
+///   returned references. `Region` returns no reference to memory that overlaps another object or
+///   that is in use as another type, whatever a peer writes into the directory. The claim comes
+///   before the building, and is withdrawn if the building fails. No lock protects the claims, so a
+///   forked child never finds them locked.
 ///
 /// # Hostile peers
 /// A peer may write any bytes. Attaching then fails, or returns an object that works without memory
@@ -162,6 +165,13 @@ use std::time::SystemTime;
 /// [`remove_on_drop`](RegionOptions::remove_on_drop) has no effect if the creator is killed: the
 /// name stays. The command `interlatch gc` removes such regions.
 ///
+/// # Fork
+/// A forked child has the region mapped and uses its objects, also those that it attaches to later.
+/// The child's copies of guards and handles do nothing: the documentation of each type says so, and
+/// the page [identity](https://github.com/interlatch/interlatch/blob/main/docs/identity.md) lists
+/// them. Dropping the child's copy of the `Region` unmaps the memory of the child only, and never
+/// removes the name.
+///
 /// # Errors
 /// Every fallible operation returns a [`RegionError`], which names the object or the region. The
 /// error of a mismatch states the expected and the found value.
@@ -183,14 +193,14 @@ use std::time::SystemTime;
 pub struct Region {
     memory: Memory,
     name: Option<RegionName>,
-    /// The id of the process that removes the region's name when the process drops this value.
-    remover: Option<u32>,
+    /// The process that removes the region's name when it drops this value.
+    remover: Option<Generation>,
     claims: Claims,
     is_not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: the mapping does not move, its header consists of atomic words, and a lock protects the
-// list of claims. The objects are accessed only through types that are `Sync`.
+// SAFETY: the mapping does not move, its header consists of atomic words, and the claims are
+// `Sync`. The objects are accessed only through types that are `Sync`.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -242,7 +252,7 @@ impl Region {
 
     /// Sets whether this process removes the name when it drops the region.
     pub(super) fn removed_on_drop(mut self, is_removed: bool) -> Self {
-        self.remover = is_removed.then(std::process::id);
+        self.remover = is_removed.then(Generation::current);
         self
     }
 
@@ -324,16 +334,22 @@ impl Region {
         };
         let header = self.memory.header();
         let build = |object: &Object| {
-            let bytes = self.bytes_of(object.offset, layout);
-            let bytes = bytes.filter(|bytes| self.claims.is_free(bytes));
             let offset = object.offset;
+            let bytes = self.bytes_of(offset, layout);
             let bytes = bytes.ok_or(DirectoryError::Occupied { offset })?;
+            let address = self.address(&bytes);
+            // If building fails or panics, dropping `building` withdraws the claim.
+            let building = self
+                .claims
+                .build(Claim::new::<T>(bytes, config.to_word()))
+                .map_err(|_| DirectoryError::Occupied { offset })?;
             header.write_layout(object.index, &T::TYPE.layout_text());
             // SAFETY: `bytes_of` has checked bounds and alignment. No other process accesses the
             // memory, because this process holds the lock of the directory and the directory's
-            // count does not include the object yet. No object that this process uses overlaps the
-            // memory.
-            unsafe { T::init(self.address(&bytes), config) };
+            // count does not include the object yet. The claim excludes all other uses by this
+            // process.
+            unsafe { T::init(address, config) };
+            building.finish();
             Ok(())
         };
         let space = header::SIZE as u64..self.memory.size() as u64;
@@ -400,7 +416,7 @@ impl Region {
         let bytes = bytes.ok_or_else(|| self.damaged(object.name, object.offset))?;
         let address = self.address(&bytes);
         let claim = Claim::new::<T>(bytes, config.to_word());
-        self.claims.insert(claim).map_err(|error| match error {
+        self.claims.insert(&claim).map_err(|error| match error {
             ClaimError::UsedAs(used_as) => RegionError::UsedAs {
                 name: object.name,
                 used_as,
@@ -467,7 +483,8 @@ impl Drop for Region {
         let start = self.memory.start().addr();
         as_owner(|owner| owner.forget_range(&(start..start + self.memory.size())));
         // A forked child has a copy of this value, and must not remove the name.
-        if let (Some(name), true) = (&self.name, self.remover == Some(std::process::id())) {
+        let is_remover = self.remover.is_some_and(|remover| !remover.is_inherited());
+        if let (Some(name), true) = (&self.name, is_remover) {
             // Another process may already have removed the name.
             let _ = self.memory.remove(name);
         }

@@ -24,8 +24,10 @@ mod atomics {
     pub type AtomicU64 = core::sync::atomic::AtomicU64;
     /// core's pointer-sized atomic word.
     pub type AtomicUsize = core::sync::atomic::AtomicUsize;
+    /// core's atomic pointer, for memory of this process only.
+    pub type AtomicPtr<T> = core::sync::atomic::AtomicPtr<T>;
 }
-pub use atomics::{AtomicU32, AtomicU64, AtomicUsize};
+pub use atomics::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 
 /// Creates a word that a process loads and later writes. On Linux, it is an ordinary word.
 ///

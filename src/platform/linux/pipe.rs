@@ -28,10 +28,9 @@ use rustix::io::{Errno, ReadWriteFlags, ioctl_fionread, pwritev2, read, write};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 use std::fs::OpenOptions;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// The descriptor of one end of a pipe, for passing to another process.
@@ -84,30 +83,81 @@ enum Access {
 struct Descriptors {
     nonblocking: OwnedFd,
     /// `None` if the end cannot be reopened, for example without `/proc`.
-    blocking: OnceLock<Option<OwnedFd>>,
+    blocking: LateDescriptor,
+}
+
+/// A descriptor that is opened when it is first needed.
+///
+/// This is a word and not a `OnceLock`, because a forked child would inherit a `OnceLock` in the
+/// middle of its initialization, and wait for a thread that it does not have.
+#[derive(Debug)]
+struct LateDescriptor(AtomicU32);
+
+impl LateDescriptor {
+    const UNOPENED: u32 = 0;
+    const UNAVAILABLE: u32 = 1;
+    /// The value for descriptor 0.
+    const OPENED: u32 = 2;
+
+    const fn new() -> Self {
+        Self(AtomicU32::new(Self::UNOPENED))
+    }
+
+    /// Returns the descriptor, or `None` if `open` has returned `None`.
+    fn get_or_open(&self, open: impl FnOnce() -> Option<OwnedFd>) -> Option<BorrowedFd<'_>> {
+        // Relaxed: the word stands for itself. The kernel orders the uses of the descriptor.
+        if self.0.load(Relaxed) == Self::UNOPENED {
+            let opened = open();
+            let number = opened.as_ref().map_or(Self::UNAVAILABLE, |descriptor| {
+                descriptor.as_raw_fd().cast_unsigned() + Self::OPENED
+            });
+            let exchange = self
+                .0
+                .compare_exchange(Self::UNOPENED, number, Relaxed, Relaxed);
+            if exchange.is_ok() {
+                // The word owns the descriptor from now on. Otherwise another thread was faster,
+                // and dropping `opened` closes the superfluous descriptor.
+                let _ = opened.map(IntoRawFd::into_raw_fd);
+            }
+        }
+        let number = self.0.load(Relaxed).checked_sub(Self::OPENED)?;
+        // SAFETY: the word owns this descriptor, which stays open while `self` exists.
+        Some(unsafe { BorrowedFd::borrow_raw(number.cast_signed()) })
+    }
+}
+
+impl Drop for LateDescriptor {
+    fn drop(&mut self) {
+        // Relaxed: `&mut self` excludes other threads.
+        if let Some(number) = self.0.load(Relaxed).checked_sub(Self::OPENED) {
+            // SAFETY: the word owns this descriptor, and no other code uses it any more.
+            drop(unsafe { OwnedFd::from_raw_fd(number.cast_signed()) });
+        }
+    }
 }
 
 impl Descriptors {
     fn new(nonblocking: OwnedFd) -> Self {
         Self {
             nonblocking,
-            blocking: OnceLock::new(),
+            blocking: LateDescriptor::new(),
         }
     }
 
-    fn blocking(&self, access: Access) -> Option<&OwnedFd> {
+    fn blocking(&self, access: Access) -> Option<BorrowedFd<'_>> {
         let open = || {
             let opened = reopen(self.nonblocking.as_fd(), access).ok()?;
             fcntl_setfl(&opened, OFlags::empty()).ok()?;
             Some(opened)
         };
-        self.blocking.get_or_init(open).as_ref()
+        self.blocking.get_or_open(open)
     }
 
     /// Returns the blocking descriptor, because other programs expect blocking calls. If the end
     /// cannot be reopened, returns the non-blocking descriptor.
     fn descriptor(&self, access: Access) -> Descriptor<'_> {
-        self.blocking(access).unwrap_or(&self.nonblocking).as_fd()
+        self.blocking(access)
+            .unwrap_or_else(|| self.nonblocking.as_fd())
     }
 
     fn capacity(&self) -> usize {
@@ -283,7 +333,7 @@ impl Writer {
     /// # Errors
     /// Returns `WouldBlock` if the pipe has no free space, and `Broken` if every reader is closed.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
-        write_to(&self.0.nonblocking, bytes)
+        write_to(self.as_fd(), bytes)
     }
 
     /// Writes, blocking while the pipe has no free space.
@@ -434,17 +484,17 @@ fn wait_until(
 }
 
 /// Writes without raising SIGPIPE.
-fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
+fn write_to(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, PipeStop> {
     // Relaxed: the flag orders no other memory. A thread that reads the older value tries
     // `RWF_NOSIGNAL` once more, which is harmless.
-    if LACKS_NOSIGNAL.load(Ordering::Relaxed) == 0 {
+    if LACKS_NOSIGNAL.load(Relaxed) == 0 {
         match retry(|| write_nosignal(descriptor, bytes)) {
             // These are the errors with which a kernel or a seccomp filter rejects an unknown flag
             // or call. A write to a pipe never returns these errors for another reason.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {}
             written => return written.map_err(stop),
         }
-        LACKS_NOSIGNAL.store(1, Ordering::Relaxed);
+        LACKS_NOSIGNAL.store(1, Relaxed);
     }
     without_signal(|| retry(|| write(descriptor, bytes))).map_err(stop)
 }
@@ -452,7 +502,7 @@ fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
 /// 1 if the kernel has rejected the flag `RWF_NOSIGNAL`, and 0 otherwise.
 static LACKS_NOSIGNAL: AtomicU32 = AtomicU32::new(0);
 
-fn write_nosignal(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+fn write_nosignal(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     /// `RWF_NOSIGNAL`, which rustix does not define yet.
     const NO_SIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
     const NO_OFFSET: u64 = u64::MAX;

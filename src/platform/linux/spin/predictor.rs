@@ -3,7 +3,6 @@
 
 use super::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
-use std::sync::OnceLock;
 
 /// This process's prediction of whether a spin on a word succeeds.
 ///
@@ -209,11 +208,19 @@ impl BatchPredictor {
 /// The function does not ask which cores this thread may use. Two threads that are each bound to
 /// their own core gain the most from spinning, although each of them may use only one core.
 pub(super) fn other_runnable() -> bool {
-    static HAS_CORES: OnceLock<bool> = OnceLock::new();
-    *HAS_CORES.get_or_init(|| {
+    const ONE: u32 = 1;
+    const SEVERAL: u32 = 2;
+    /// `ONE`, `SEVERAL`, or 0 if the number is not known yet. A `OnceLock` could stay locked in a
+    /// forked child.
+    static CORES: AtomicU32 = AtomicU32::new(0);
+    // Relaxed: the word stands for itself. Threads that ask the kernel at the same time store the
+    // same answer.
+    if CORES.load(Relaxed) == 0 {
         // SAFETY: `sysconf` has no preconditions.
-        unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) != 1 }
-    })
+        let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+        CORES.store(if count == 1 { ONE } else { SEVERAL }, Relaxed);
+    }
+    CORES.load(Relaxed) == SEVERAL
 }
 
 #[cfg(test)]
