@@ -7,6 +7,7 @@ use super::terminal::JobControl;
 use super::{PipelineError, PipelineOutput};
 use crate::wait;
 use interlatch::platform::Deadline;
+use interlatch::platform::identity::Generation;
 use interlatch::sync::Timeout;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -29,6 +30,10 @@ use std::time::Duration;
 ///
 /// # Process death
 /// See [`Pipeline`](super::Pipeline).
+///
+/// # Fork
+/// Dropping the copy in a forked child kills no process and does not change the terminal. The
+/// waiting methods of the copy fail, because the processes are not children of the forked child.
 ///
 /// # Example
 /// ```
@@ -60,6 +65,8 @@ pub struct RunningPipeline {
     /// The statuses of the processes. The vector is empty until all processes have been reaped.
     statuses: Vec<ExitStatus>,
     job_control: JobControl,
+    /// The process that started the pipeline.
+    starter: Generation,
 }
 
 /// One process of the pipeline.
@@ -87,6 +94,7 @@ impl RunningPipeline {
             is_reaped: false,
             statuses: Vec::new(),
             job_control,
+            starter: Generation::current(),
         }
     }
 
@@ -374,7 +382,7 @@ fn is_transient(error: &std::io::Error) -> bool {
 
 impl Drop for RunningPipeline {
     fn drop(&mut self) {
-        if !self.is_reaped {
+        if !self.is_reaped && !self.starter.is_inherited() {
             self.kill();
         }
     }

@@ -13,6 +13,7 @@
 //! the group of this process. Ctrl+C and Ctrl+Z then reach all members, and after Ctrl+Z the shell
 //! continues all of them.
 
+use interlatch::platform::identity::Generation;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use rustix::fs::{FileType, fstat};
 use rustix::process::{Pid, getpgrp, getpid, getppid, set_parent_process_death_signal};
@@ -99,6 +100,8 @@ fn has_other_members(group: Pid) -> bool {
 pub(super) struct Foreground {
     terminal: File,
     group: Pid,
+    /// The process that gets the terminal back.
+    owner: Generation,
 }
 
 impl Foreground {
@@ -107,12 +110,20 @@ impl Foreground {
         // Standard input may be a file although the process has a terminal.
         let terminal = File::options().read(true).write(true).open("/dev/tty");
         let (terminal, group) = (terminal.ok()?, getpgrp());
-        (tcgetpgrp(&terminal) == Ok(group)).then_some(Self { terminal, group })
+        let owner = Generation::current();
+        (tcgetpgrp(&terminal) == Ok(group)).then_some(Self {
+            terminal,
+            group,
+            owner,
+        })
     }
 }
 
 impl Drop for Foreground {
     fn drop(&mut self) {
+        if self.owner.is_inherited() {
+            return;
+        }
         // The error is ignored, because it means that the terminal no longer exists or has hung up.
         let _ = set_foreground(self.terminal.as_fd(), self.group);
     }
