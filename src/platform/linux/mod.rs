@@ -10,6 +10,8 @@ mod load;
 pub mod pipe;
 pub(super) mod robust;
 pub mod spin;
+#[expect(dead_code, reason = "the next change uses it")]
+mod wiped;
 
 pub use cell::UnsafeCell;
 pub use clock::Deadline;

@@ -1,0 +1,35 @@
+//! Private memory that the kernel wipes in a forked child.
+//!
+//! In the child of a `fork`, of `_Fork` and of a `clone(2)` without `CLONE_VM`, the memory is
+//! mapped at the same address and consists of zeros. So zero must mean "this process has not set
+//! this up yet". No handler has to run in the child.
+
+use core::ffi::c_void;
+use core::ptr::{NonNull, null_mut};
+
+/// Maps `size` bytes of zeroed private memory that the kernel wipes in a forked child.
+///
+/// The memory is aligned to a page and stays mapped until the process ends. Returns `None` if the
+/// kernel has no memory, or if it does not support `MADV_WIPEONFORK` (Linux 4.14).
+pub(super) fn map_wiped(size: usize) -> Option<NonNull<u8>> {
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: the kernel chooses unused addresses.
+    let start = unsafe { libc::mmap(null_mut(), size, rights, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the range is the new mapping, which no other code uses yet.
+    let wiped = unsafe { libc::madvise(start, size, libc::MADV_WIPEONFORK) };
+    if wiped != 0 {
+        unmap(start, size);
+        return None;
+    }
+    NonNull::new(start.cast())
+}
+
+/// Unmaps memory that `map_wiped` does not return.
+fn unmap(start: *mut c_void, size: usize) {
+    // SAFETY: the range is a mapping of the caller, and no code uses it.
+    unsafe { libc::munmap(start, size) };
+}
