@@ -16,6 +16,7 @@ mod condvar;
 mod deaths;
 mod directory;
 mod futex;
+mod leaked_locks;
 mod loan;
 mod message_queue;
 mod model;
@@ -36,6 +37,7 @@ pub fn models() -> Vec<Model> {
         deaths::models(),
         directory::models(),
         futex::models(),
+        leaked_locks::models(),
         message_queue::models(),
         model::models(),
         process_local::models(),

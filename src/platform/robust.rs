@@ -35,9 +35,17 @@ pub const WAITERS: u32 = 1 << 31;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RobustListError {
-    /// The thread has no robust list with glibc's 64-bit layout, or the fork handler is not
-    /// registered.
+    /// The thread has no robust list with glibc's 64-bit layout.
     NoList,
+    /// The kernel has no memory for the records of this thread, or does not support
+    /// `MADV_WIPEONFORK`, or libc has no free pthread key.
+    NoResources,
+    /// This process has inherited a region that was mapped in another pid namespace, where the
+    /// thread ids in its locks have another meaning. Or `/proc`, which identifies the namespace, is
+    /// not mounted.
+    OtherPidNamespace,
+    /// The thread has already run its last destructor.
+    ThreadHasEnded,
     /// The thread already holds the maximum number of robust locks, which the field contains.
     TooManyLocks(usize),
 }
@@ -48,6 +56,17 @@ impl fmt::Display for RobustListError {
             Self::NoList => f.write_str(
                 "this thread has no robust list that this crate can use; \
                  link with glibc on a 64-bit target and allow get_robust_list(2)",
+            ),
+            Self::NoResources => f.write_str(
+                "this thread cannot record its robust locks: no memory, no free pthread key, or \
+                 a kernel before Linux 4.14; end threads or free memory",
+            ),
+            Self::OtherPidNamespace => f.write_str(
+                "this process has inherited a region from another pid namespace, or /proc is not \
+                 mounted; call exec after changing the namespace, or drop the inherited regions",
+            ),
+            Self::ThreadHasEnded => f.write_str(
+                "this thread has already run its last destructor; lock in an earlier destructor",
             ),
             Self::TooManyLocks(limit) => write!(
                 f,
@@ -60,6 +79,14 @@ impl fmt::Display for RobustListError {
 impl core::error::Error for RobustListError {}
 
 #[cfg(not(loom))]
-pub use super::linux::robust::{Owner, RobustWord, as_owner, commit, commit_in};
+#[cfg(not(loom))]
+pub(crate) use super::linux::robust::MappedRegion;
+#[cfg(not(loom))]
+pub use super::linux::robust::{
+    Owner, RobustWord, as_owner, commit, commit_in, release_range, run_thread,
+};
 #[cfg(loom)]
-pub use super::model::robust::{Owner, RobustWord, as_owner, commit, commit_in};
+pub use super::model::robust::{
+    Owner, RobustWord, as_owner, commit, commit_in, forget_range, hand_over_without_pending,
+    release_range, report_at_thread_end, run_thread, run_thread_with,
+};

@@ -10,10 +10,10 @@ use super::name::RegionName;
 use super::options::RegionOptions;
 use super::source::Memory;
 use crate::platform::identity::Generation;
-use crate::platform::robust::as_owner;
+use crate::platform::robust::{MappedRegion, release_range};
 use crate::platform::{Config, ShmObject};
 use core::alloc::Layout;
-use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::SystemTime;
@@ -74,18 +74,19 @@ use std::time::SystemTime;
 /// # Ok::<(), interlatch::RegionError>(())
 /// ```
 ///
-/// # Threads
-/// A `Region` is not `Send`: the thread that drops it may hold robust locks in it. Other threads
-/// use a reference to the `Region`.
-///
-/// ```compile_fail,E0277
-/// let region = interlatch::Region::memfd("example", 4096).unwrap();
-/// std::thread::spawn(move || drop(region));
-/// ```
+/// # Drop
+/// Dropping a region unmaps its memory. A lock, handle or permit in the region that was leaked
+/// (`mem::forget`) is released first, with a report of an owner death, if the thread that drops the
+/// region leaked it, or if the thread that leaked it has ended. If another living thread of this
+/// process leaked it, the memory stays mapped until the process ends, and the lock stays locked
+/// until that thread ends.
 ///
 /// # Pid namespaces
 /// A region belongs to the pid namespace of its creator, because locks in it contain thread ids.
-/// Attaching from another namespace fails.
+/// Attaching from another namespace fails. If a process is forked into another namespace, it cannot
+/// use the robust objects of the regions that it has inherited: each operation fails with
+/// [`RobustListError::OtherPidNamespace`](crate::platform::robust::RobustListError), also in
+/// regions that the process maps itself, until it drops the inherited regions.
 ///
 /// # How it works
 /// The first two pages are the header. Its first word identifies the format and is written last.
@@ -191,16 +192,19 @@ use std::time::SystemTime;
 /// ```
 #[derive(Debug)]
 pub struct Region {
-    memory: Memory,
+    memory: ManuallyDrop<Memory>,
+    mapped: ManuallyDrop<MappedRegion>,
     name: Option<RegionName>,
     /// The process that removes the region's name when it drops this value.
     remover: Option<Generation>,
     claims: Claims,
-    is_not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: the mapping does not move, its header consists of atomic words, and the claims are
-// `Sync`. The objects are accessed only through types that are `Sync`.
+// SAFETY: the mapping belongs to the process, not to a thread. Its header consists of atomic words,
+// and the claims are `Sync`. The objects are accessed only through types that are `Sync`. If the
+// thread that drops the region is not the one that leaked a lock in it, the memory stays mapped.
+unsafe impl Send for Region {}
+// SAFETY: the reason is the same as for `Send`.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -242,11 +246,11 @@ impl Region {
 
     pub(super) fn from_memory(memory: Memory, name: Option<RegionName>) -> Self {
         Self {
-            memory,
+            memory: ManuallyDrop::new(memory),
+            mapped: ManuallyDrop::new(MappedRegion::new()),
             name,
             remover: None,
             claims: Claims::default(),
-            is_not_send: PhantomData,
         }
     }
 
@@ -280,7 +284,7 @@ impl Region {
     ///
     /// `exec` closes the descriptor unless the caller clears the flag `FD_CLOEXEC`.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.memory {
+        match &*self.memory {
             Memory::Mapped(_, descriptor) => Some(descriptor.as_fd()),
             Memory::SysV(_) => None,
         }
@@ -476,17 +480,30 @@ impl Region {
     }
 }
 
-/// Removes the locks in this memory from the robust list of this thread. A leaked guard leaves its
-/// lock in the list. Without this removal, the kernel would follow the list into unmapped memory.
+/// Removes the name if requested, releases leaked locks, and unmaps the memory.
 impl Drop for Region {
     fn drop(&mut self) {
-        let start = self.memory.start().addr();
-        as_owner(|owner| owner.forget_range(&(start..start + self.memory.size())));
         // A forked child has a copy of this value, and must not remove the name.
         let is_remover = self.remover.is_some_and(|remover| !remover.is_inherited());
         if let (Some(name), true) = (&self.name, is_remover) {
             // Another process may already have removed the name.
             let _ = self.memory.remove(name);
+        }
+        // SAFETY: the fields are taken only here, and not used afterwards.
+        let (memory, mapped) = unsafe {
+            (
+                ManuallyDrop::take(&mut self.memory),
+                ManuallyDrop::take(&mut self.mapped),
+            )
+        };
+        let start = memory.start().addr();
+        // SAFETY: `memory` is mapped. Every reference into it borrows this region, so this process
+        // has none left.
+        if unsafe { release_range(&(start..start + memory.size())) } {
+            drop((memory, mapped));
+        } else {
+            memory.leave_mapped();
+            core::mem::forget(mapped);
         }
     }
 }

@@ -65,6 +65,14 @@ impl Memory {
         }
     }
 
+    /// Leaves the memory mapped until the process ends, and closes the descriptor.
+    pub(crate) fn leave_mapped(self) {
+        match self {
+            Self::Mapped(mapping, _) => core::mem::forget(mapping),
+            Self::SysV(segment) => core::mem::forget(segment),
+        }
+    }
+
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: every constructor checks that the memory exceeds a header. The memory is
         // page-aligned and stays mapped while `self` exists. All other code accesses the header

@@ -3,8 +3,9 @@
 use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::ShmSafe;
-use interlatch::platform::robust::{OWNER_DIED, as_owner};
+use interlatch::platform::robust::{OWNER_DIED, as_owner, release_range, run_thread};
 use interlatch::sync::{Acquired, LockError, RawRobustMutex, RobustLock, Timeout};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Two accounts and the robust lock that protects them.
@@ -90,6 +91,9 @@ pub fn all<L: RobustLock + ShmSafe + 'static>(stage: &mut impl Stage) {
 pub fn all_of_raw_robust_mutex(stage: &mut impl Stage) {
     stage.run(memory_reused_after_unlock_is_not_marked());
     stage.run(memory_reused_after_failed_try_is_not_marked());
+    stage.run(lock_of_ended_thread_stays_locked::<Platform>());
+    stage.run(dropped_region_releases_leaked_lock::<Platform>());
+    stage.run(dropped_region_releases_lock_of_ended_thread::<Platform>());
 }
 
 /// Only one process at a time holds the lock, and it sees the writes of the previous holder.
@@ -278,5 +282,124 @@ pub fn memory_reused_after_failed_try_is_not_marked() -> Scenario<ReusedMemory> 
         vec![try_and_reuse],
     )
     .verify(ReusedMemory::is_not_marked)
+    .victims(&[0])
+}
+
+/// What a process does with locks that it has leaked. Broken models have other implementations.
+pub trait LeakedLocks {
+    /// Runs a function as a thread of the process, and waits until the thread has ended.
+    fn run_thread(body: impl FnOnce() + Send) {
+        run_thread(body);
+    }
+
+    /// Releases the locks in memory that is about to be unmapped.
+    fn release(addresses: &Range<usize>) {
+        // SAFETY: the memory is mapped, and the caller does not use leaked locks in it again. The
+        // result does not matter, because the memory stays mapped.
+        let _ = unsafe { release_range(addresses) };
+    }
+}
+
+/// The treatment of leaked locks by the platform.
+#[derive(Debug)]
+pub struct Platform;
+
+impl LeakedLocks for Platform {}
+
+/// Accounts, and whether a process has finished its transfer through a leaked reference.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct LeakedAccounts {
+    accounts: Accounts<RawRobustMutex>,
+    has_finished: RaceCell,
+}
+
+impl LeakedAccounts {
+    /// Locks, and leaks the lock in the middle of a transfer.
+    fn leak(&self) {
+        self.accounts.lock();
+        self.accounts.from.set(self.accounts.from.get() - 1);
+    }
+
+    /// Ends the transfer without locking, as a program does through a leaked reference.
+    fn finish(&self) {
+        self.accounts.to.set(self.accounts.to.get() + 1);
+        self.has_finished.set(1);
+    }
+
+    /// The addresses of the lock and the accounts.
+    fn addresses(&self) -> Range<usize> {
+        let start = (&raw const self.accounts).addr();
+        start..start + size_of_val(&self.accounts)
+    }
+
+    fn transfer(&self) {
+        transfer(&self.accounts);
+    }
+
+    fn transfer_unless_held(&self) {
+        let timeout = Timeout::after(Duration::from_micros(50));
+        match self.accounts.lock_with(timeout) {
+            Ok(()) => self.accounts.transfer_and_unlock(),
+            Err(error) => assert_eq!(error, LockError::TimedOut),
+        }
+    }
+}
+
+/// If a thread leaks a lock and ends, no process acquires the lock while the thread's process lives.
+///
+/// A process leaks a lock in a thread that ends, and then uses the accounts through a leaked
+/// reference. If another process acquires the lock meanwhile, the accesses race. The first process
+/// may be killed at any step, also while the lock goes from the thread to the process. The lock must
+/// then be free.
+pub fn lock_of_ended_thread_stays_locked<P: LeakedLocks>() -> Scenario<LeakedAccounts> {
+    let leak = |shared: &LeakedAccounts| {
+        P::run_thread(|| shared.leak());
+        shared.finish();
+    };
+    Scenario::new(
+        "lock_of_ended_thread_stays_locked",
+        vec![leak, LeakedAccounts::transfer_unless_held],
+    )
+    .verify(|shared| match shared.accounts.lock_with(Timeout::NonBlocking) {
+        Ok(()) => shared.accounts.unlock(),
+        Err(error) => assert!(
+            error == LockError::TimedOut && shared.has_finished.get() == 1,
+            "the process died, but the lock stays locked"
+        ),
+    })
+    .choices(4)
+    .victims(&[0])
+}
+
+/// Dropping the region of a leaked lock reports an owner death to the next locker.
+///
+/// If the lock stays locked, the other process hangs.
+pub fn dropped_region_releases_leaked_lock<P: LeakedLocks>() -> Scenario<LeakedAccounts> {
+    let leak_and_drop = |shared: &LeakedAccounts| {
+        shared.leak();
+        P::release(&shared.addresses());
+    };
+    Scenario::new(
+        "dropped_region_releases_leaked_lock",
+        vec![leak_and_drop, LeakedAccounts::transfer],
+    )
+    .verify(|shared| assert!((1..=2).contains(&shared.accounts.transfers())))
+    .choices(4)
+    .victims(&[0])
+}
+
+/// Dropping a region also releases the locks that threads had leaked before they ended.
+pub fn dropped_region_releases_lock_of_ended_thread<P: LeakedLocks>() -> Scenario<LeakedAccounts> {
+    let leak_and_drop = |shared: &LeakedAccounts| {
+        P::run_thread(|| shared.leak());
+        P::release(&shared.addresses());
+    };
+    Scenario::new(
+        "dropped_region_releases_lock_of_ended_thread",
+        vec![leak_and_drop, LeakedAccounts::transfer],
+    )
+    .verify(|shared| assert!((1..=2).contains(&shared.accounts.transfers())))
+    .choices(4)
     .victims(&[0])
 }

@@ -102,4 +102,19 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     futex::wake(word, Flags::empty(), count).map_or(0, |woken| woken as u32)
 }
 
+/// Sleeps while the word holds `expected`, until another thread of this process wakes it.
+///
+/// No thread of a process is killed alone, so the sleep has no recheck interval. It may end
+/// spuriously.
+pub(super) fn wait_in_process(word: &AtomicU32, expected: u32) {
+    // The result says only why the sleep ended, and the caller reads the word again.
+    let _ = futex::wait_bitset(word, Flags::PRIVATE, expected, None, ANY);
+}
+
+/// Wakes all threads that sleep in [`wait_in_process`] on this word.
+pub(super) fn wake_in_process(word: &AtomicU32) {
+    // The call fails only for a word that is not mapped.
+    let _ = futex::wake(word, Flags::PRIVATE, i32::MAX as u32);
+}
+
 const ANY: NonZeroU32 = NonZeroU32::MAX;

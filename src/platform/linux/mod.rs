@@ -10,7 +10,6 @@ mod load;
 pub mod pipe;
 pub(super) mod robust;
 pub mod spin;
-#[expect(dead_code, reason = "the next change uses it")]
 mod wiped;
 
 pub use cell::UnsafeCell;
@@ -26,9 +25,12 @@ mod atomics {
     pub type AtomicU64 = core::sync::atomic::AtomicU64;
     /// core's pointer-sized atomic word.
     pub type AtomicUsize = core::sync::atomic::AtomicUsize;
-    /// core's atomic pointer, for memory of this process only.
+    /// core's atomic flag, for the memory of one process.
+    pub type AtomicBool = core::sync::atomic::AtomicBool;
+    /// core's atomic pointer, for the memory of one process.
     pub type AtomicPtr<T> = core::sync::atomic::AtomicPtr<T>;
 }
+use atomics::AtomicBool;
 pub use atomics::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 
 /// Creates a word that a process loads and later writes. On Linux, it is an ordinary word.

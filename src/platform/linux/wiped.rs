@@ -12,20 +12,29 @@ use core::ptr::{NonNull, null_mut};
 /// The memory is aligned to a page and stays mapped until the process ends. Returns `None` if the
 /// kernel has no memory, or if it does not support `MADV_WIPEONFORK` (Linux 4.14).
 pub(super) fn map_wiped(size: usize) -> Option<NonNull<u8>> {
+    let start = map_private(size)?;
+    // SAFETY: the range is the new mapping, which no other code uses yet.
+    let wiped = unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_WIPEONFORK) };
+    if wiped != 0 {
+        unmap(start.as_ptr().cast(), size);
+        return None;
+    }
+    Some(start)
+}
+
+/// Maps `size` bytes of zeroed private memory, of which a forked child gets a copy.
+///
+/// The memory is aligned to a page and stays mapped until the process ends. Unlike `malloc`, the
+/// call takes no lock that a thread may have held during a fork.
+pub(super) fn map_private(size: usize) -> Option<NonNull<u8>> {
     let rights = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: the kernel chooses unused addresses.
     let start = unsafe { libc::mmap(null_mut(), size, rights, flags, -1, 0) };
-    if start == libc::MAP_FAILED {
-        return None;
+    match start {
+        libc::MAP_FAILED => None,
+        start => NonNull::new(start.cast()),
     }
-    // SAFETY: the range is the new mapping, which no other code uses yet.
-    let wiped = unsafe { libc::madvise(start, size, libc::MADV_WIPEONFORK) };
-    if wiped != 0 {
-        unmap(start, size);
-        return None;
-    }
-    NonNull::new(start.cast())
 }
 
 /// Unmaps memory that `map_wiped` does not return.

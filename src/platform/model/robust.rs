@@ -6,12 +6,17 @@
 //! wakes one waiter. If an operation was pending and the word holds no owner, the kernel also wakes
 //! one waiter: the dead process may have been about to wake that waiter, or may have consumed a
 //! wake-up that the waiter needed.
+//!
+//! A process normally has one thread. [`run_thread`] runs another one, whose end the Linux platform
+//! treats in `linux/robust/keeper.rs`. The model has the same steps.
 
 use super::event::{Action, RobustStep};
-use super::world::RobustList;
+use super::world::{RobustList, RobustLists};
 use super::{AtomicU32, UnsafeCell, death, futex, weakening, world};
 use crate::platform::robust::{OWNER, OWNER_DIED, RobustListError, WAITERS};
+use core::ops::Range;
 use core::panic::Location;
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 /// A word that the kernel recovers when its owner dies.
 #[derive(Debug)]
@@ -41,28 +46,44 @@ impl RobustWord {
     }
 }
 
-/// The running process as an owner of robust words.
+/// The running thread as an owner of robust words.
 #[derive(Debug)]
 pub struct Owner(u32);
 
-/// Calls `act` with the owner that stands for the running process.
+/// Calls `act` with the owner that stands for the running thread.
 pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
     act(&Owner(current_id()))
 }
 
-/// Returns the id that the running process writes into its words. No process has the id of the
-/// kernel thread.
+/// Returns the id that the running thread writes into its words.
 fn current_id() -> u32 {
-    match world::current() {
-        world::KERNEL => 1000,
-        process => process as u32 + 1,
-    }
+    id_at_depth(world::robust_lists(|lists| lists.waiting.len()))
+}
+
+/// Returns the id of the running process's thread for which this number of threads wait. No process
+/// has the ids of the kernel thread.
+fn id_at_depth(depth: usize) -> u32 {
+    let process = match world::current() {
+        world::KERNEL => 999,
+        process => process,
+    };
+    (1000 * depth + process + 1) as u32
+}
+
+/// Returns the id of the running process's keeper.
+fn keeper_id() -> u32 {
+    id_at_depth(100)
 }
 
 impl Owner {
     /// Returns the id that the owner writes into its words.
     pub fn id(&self) -> u32 {
         self.0
+    }
+
+    /// Returns the number of this thread's registration.
+    pub fn registration(&self) -> u64 {
+        u64::from(self.0)
     }
 
     /// Returns true: the owner can always hold one more word.
@@ -78,79 +99,265 @@ impl Owner {
         Ok(())
     }
 
-    /// Records that the process is about to acquire or release this word.
+    /// Records that the thread is about to acquire or release this word.
     #[track_caller]
     pub fn set_pending(&self, word: &RobustWord) {
-        self.step(word, RobustStep::SetPending, |list| {
-            list.pending = Some(word.address())
+        step(word, RobustStep::SetPending, |lists| {
+            lists.running.pending = Some(word.address())
         });
     }
 
     /// Records that no acquisition or release is pending.
     #[track_caller]
     pub fn clear_pending(&self) {
-        if let Some(pending) = world::robust_list(|list| list.pending) {
+        if let Some(pending) = world::robust_lists(|lists| lists.running.pending) {
             // SAFETY: the words are part of the scenario's state, which lives longer than the
             // scenario's processes.
             let word = unsafe { RobustWord::from_address(pending) };
-            self.step(word, RobustStep::ClearPending, |list| list.pending = None);
+            step(word, RobustStep::ClearPending, |lists| {
+                lists.running.pending = None
+            });
         }
     }
 
-    /// Adds a word to the list. From now on, the process holds the word.
+    /// Adds a word to the list. From now on, the thread holds the word.
     #[track_caller]
     pub fn link(&self, word: &RobustWord) {
-        self.step(word, RobustStep::Link, |list| {
-            list.held.push(word.address())
+        step(word, RobustStep::Link, |lists| {
+            lists.running.held.push(word.address())
         });
     }
 
-    /// Whether this process holds the word.
+    /// Whether this thread holds the word.
     pub fn holds(&self, word: &RobustWord) -> bool {
-        world::is_alive() && world::robust_list(|list| list.held.contains(&word.address()))
+        world::is_alive()
+            && world::robust_lists(|lists| lists.running.held.contains(&word.address()))
     }
 
-    /// Removes a word from the list before the process releases the word.
+    /// Whether this thread holds the word. In the model, memory has one mapping.
+    pub fn holds_in_any_mapping(&self, word: &RobustWord) -> bool {
+        self.holds(word)
+    }
+
+    /// Removes a word from the list before the thread releases the word.
     #[track_caller]
     pub fn unlink(&self, word: &RobustWord) {
-        self.step(word, RobustStep::Unlink, |list| {
-            list.held.retain(|held| *held != word.address())
+        step(word, RobustStep::Unlink, |lists| {
+            remove(&mut lists.running, word)
         });
-    }
-
-    #[track_caller]
-    fn step(&self, word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustList)) {
-        let site = Location::caller();
-        if !death::survives(site) || weakening::is_left_out(site) {
-            return;
-        }
-        let word = word.0.number();
-        world::record(site, Action::Robust { word, step });
-        world::robust_list(change);
     }
 }
 
-/// Recovers the words of a dead process, like the kernel. The dead process's thread runs this
-/// function.
+fn remove(list: &mut RobustList, word: &RobustWord) {
+    list.held.retain(|held| *held != word.address());
+}
+
+/// A step of the running thread, which a weakening may leave out.
+#[track_caller]
+fn step(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustLists)) {
+    let site = Location::caller();
+    if death::survives(site) && !weakening::is_left_out(site) {
+        apply(word, step, change);
+    }
+}
+
+/// A step of the platform, which is never weakened.
+#[track_caller]
+fn platform_step(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustLists)) {
+    if death::survives(Location::caller()) {
+        apply(word, step, change);
+    }
+}
+
+#[track_caller]
+fn apply(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustLists)) {
+    let word = word.0.number();
+    world::record(Location::caller(), Action::Robust { word, step });
+    world::robust_lists(change);
+}
+
+/// Runs `body` as another thread of the running process, while the caller waits for its end.
+///
+/// The words that the thread still holds at its end were leaked. They go to the keeper, so that the
+/// kernel reports them only when the process dies.
+pub fn run_thread(body: impl FnOnce() + Send) {
+    run_thread_with(body, hand_over);
+}
+
+/// Runs a thread like [`run_thread`], with another treatment of each word that is left.
+#[doc(hidden)]
+pub fn run_thread_with(body: impl FnOnce() + Send, end: fn(&RobustWord, u32)) {
+    world::robust_lists(|lists| lists.waiting.push(core::mem::take(&mut lists.running)));
+    body();
+    while let Some(address) = world::robust_lists(|lists| lists.running.held.last().copied()) {
+        if !world::is_alive() {
+            return;
+        }
+        // SAFETY: the words are part of the scenario's state, which lives longer than the
+        // scenario's processes.
+        end(unsafe { RobustWord::from_address(address) }, current_id());
+    }
+    world::robust_lists(|lists| lists.running = lists.waiting.pop().unwrap_or_default());
+}
+
+/// Hands a word of the ending thread to the keeper, in the steps of the Linux platform.
+fn hand_over(word: &RobustWord, thread: u32) {
+    keeper_pending(word, Some(word.address()));
+    change_owner(word, thread);
+    platform_step(word, RobustStep::Unlink, |lists| {
+        remove(&mut lists.running, word)
+    });
+    keep(word);
+    keeper_pending(word, None);
+}
+
+/// A known bug: the word is pending in no list while its owner changes.
+#[doc(hidden)]
+pub fn hand_over_without_pending(word: &RobustWord, thread: u32) {
+    change_owner(word, thread);
+    platform_step(word, RobustStep::Unlink, |lists| {
+        remove(&mut lists.running, word)
+    });
+    keep(word);
+}
+
+/// A known bug: the kernel finds the word at the end of the thread, while the process lives.
+#[doc(hidden)]
+pub fn report_at_thread_end(word: &RobustWord, thread: u32) {
+    platform_step(word, RobustStep::Unlink, |lists| {
+        remove(&mut lists.running, word)
+    });
+    mark_owner_died(word, thread);
+}
+
+fn keeper_pending(word: &RobustWord, pending: Option<*const ()>) {
+    let step = match pending {
+        Some(_) => RobustStep::SetPending,
+        None => RobustStep::ClearPending,
+    };
+    platform_step(word, step, |lists| lists.keeper.pending = pending);
+}
+
+fn keep(word: &RobustWord) {
+    platform_step(word, RobustStep::Link, |lists| {
+        lists.keeper.held.push(word.address())
+    });
+}
+
+fn change_owner(word: &RobustWord, thread: u32) {
+    let mut found = thread;
+    while found & OWNER == thread {
+        let kept = (found & !OWNER) | keeper_id();
+        match word.0.compare_exchange(found, kept, Relaxed, Relaxed) {
+            Ok(_) => return,
+            Err(newer) => found = newer,
+        }
+    }
+}
+
+/// Releases the words in a range of addresses, before the memory is unmapped.
+///
+/// Returns whether no other thread of this process holds a word in the range.
+///
+/// # Safety
+/// This process has no reference to data that a word in the range protects, and never gets one
+/// again.
+#[must_use]
+pub unsafe fn release_range(addresses: &Range<usize>) -> bool {
+    let is_inside = |held: &*const ()| addresses.contains(&held.addr());
+    let find = |held: &[*const ()]| held.iter().copied().find(is_inside);
+    while let Some(address) = world::robust_lists(|lists| find(&lists.running.held)) {
+        if !world::is_alive() {
+            return true;
+        }
+        // SAFETY: the caller keeps the memory mapped.
+        let word = unsafe { RobustWord::from_address(address) };
+        release(word, current_id(), |lists| &mut lists.running);
+    }
+    while let Some(address) = world::robust_lists(|lists| find(&lists.keeper.held)) {
+        if !world::is_alive() {
+            return true;
+        }
+        // SAFETY: the caller keeps the memory mapped.
+        let word = unsafe { RobustWord::from_address(address) };
+        release(word, keeper_id(), |lists| &mut lists.keeper);
+    }
+    world::robust_lists(|lists| !lists.waiting.iter().any(|list| list.held.iter().any(is_inside)))
+}
+
+fn release(word: &RobustWord, owner: u32, list: fn(&mut RobustLists) -> &mut RobustList) {
+    platform_step(word, RobustStep::SetPending, |lists| {
+        list(lists).pending = Some(word.address())
+    });
+    platform_step(word, RobustStep::Unlink, |lists| remove(list(lists), word));
+    mark_owner_died(word, owner);
+    platform_step(word, RobustStep::ClearPending, |lists| {
+        list(lists).pending = None
+    });
+}
+
+/// A known bug: forgets the words in a range of addresses, which then stay locked forever.
+#[doc(hidden)]
+pub fn forget_range(addresses: &Range<usize>) {
+    let is_kept = |held: &*const ()| !addresses.contains(&held.addr());
+    world::robust_lists(|lists| {
+        lists.running.held.retain(is_kept);
+        lists.running.pending = lists.running.pending.filter(is_kept);
+    });
+}
+
+/// Marks a word with the death of an owner and wakes one waiter.
+fn mark_owner_died(word: &RobustWord, owner: u32) {
+    let mut found = owner;
+    while found & OWNER == owner {
+        let marked = (found & WAITERS) | OWNER_DIED;
+        // Release pairs with the Acquire of the next owner.
+        match word.0.compare_exchange(found, marked, Release, Relaxed) {
+            Ok(_) if found & WAITERS == 0 => return,
+            Ok(_) => {
+                futex::wake(&word.0, 1);
+                return;
+            }
+            Err(newer) => found = newer,
+        }
+    }
+}
+
+/// Recovers the words of all threads of a dead process, like the kernel. The dead process's thread
+/// runs this function.
 pub(super) fn exit() {
-    let RobustList { held, pending } = world::robust_list(core::mem::take);
+    let RobustLists {
+        running,
+        waiting,
+        keeper,
+    } = world::robust_lists(core::mem::take);
+    let depth = waiting.len();
+    walk(running, id_at_depth(depth));
+    for (depth, list) in waiting.into_iter().enumerate() {
+        walk(list, id_at_depth(depth));
+    }
+    walk(keeper, keeper_id());
+}
+
+/// Recovers the words of one dead thread.
+fn walk(RobustList { held, pending }: RobustList, thread: u32) {
     for address in held.iter().rev().filter(|held| Some(**held) != pending) {
         // SAFETY: the words are part of the scenario's state, which lives longer than the
         // scenario's processes.
         let word = unsafe { RobustWord::from_address(*address) };
-        handle_death(word, RobustStep::KernelFindsHeld);
+        handle_death(word, thread, RobustStep::KernelFindsHeld);
     }
     if let Some(address) = pending {
         // SAFETY: the words are part of the scenario's state, which lives longer than the
         // scenario's processes.
         let word = unsafe { RobustWord::from_address(address) };
-        handle_death(word, RobustStep::KernelFindsPending);
+        handle_death(word, thread, RobustStep::KernelFindsPending);
     }
 }
 
-fn handle_death(robust: &RobustWord, step: RobustStep) {
+fn handle_death(robust: &RobustWord, dead: u32, step: RobustStep) {
     let site = Location::caller();
-    let (word, dead) = (&robust.0, current_id());
+    let word = &robust.0;
     world::record(
         site,
         Action::Robust {

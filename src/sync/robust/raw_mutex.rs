@@ -406,7 +406,10 @@ impl RawRobustMutex {
         timeout: Timeout,
         policy: SpinPolicy,
     ) -> Result<Acquired, LockError> {
-        let would_deadlock = timeout != Timeout::NonBlocking && found & OWNER == owner.id();
+        // A word with this thread's id may also be that of a thread that no longer exists.
+        let would_deadlock = timeout != Timeout::NonBlocking
+            && found & OWNER == owner.id()
+            && owner.holds_in_any_mapping(&self.word);
         let acquired = match would_deadlock {
             true => Err(LockError::AlreadyHeld),
             false => {

@@ -1,6 +1,6 @@
 //! The number, the steps, the death and the end of the running process.
 
-use super::state::{CURRENT, KERNEL, RobustList, with};
+use super::state::{CURRENT, KERNEL, RobustLists, with};
 use super::wait_queue::check_deadlock;
 use core::alloc::Layout;
 
@@ -87,12 +87,12 @@ pub fn threads() -> Vec<loom::thread::Thread> {
     })
 }
 
-/// Accesses the robust list of the running process.
-pub fn robust_list<R>(access: impl FnOnce(&mut RobustList) -> R) -> R {
+/// Accesses the robust lists of the running process.
+pub fn robust_lists<R>(access: impl FnOnce(&mut RobustLists) -> R) -> R {
     let number = CURRENT.get();
     with(|world| match world.processes.get_mut(number) {
-        Some(process) => access(&mut process.robust_list),
-        None => access(&mut world.kernel_robust_list),
+        Some(process) => access(&mut process.robust_lists),
+        None => access(&mut world.kernel_robust_lists),
     })
 }
 

@@ -23,11 +23,11 @@ pub(super) use budget::{may_be_interrupted, may_fail_spuriously, may_spin, next_
 pub(super) use choices::Choices;
 pub(super) use findings::{note_change, note_fence, note_load, note_site, note_write};
 pub(super) use lifecycle::{
-    all_finished, begin_step, enter, finish, is_alive, population, robust_list, scratch, step,
+    all_finished, begin_step, enter, finish, is_alive, population, robust_lists, scratch, step,
     threads,
 };
 pub(super) use record::{new_number, record};
-pub(super) use state::{Process, RobustList, populate};
+pub(super) use state::{Process, RobustList, RobustLists, populate};
 pub(super) use wait_queue::{
     block, dequeue, enqueue, is_awake, queue_length, take_reason, take_to_unpark, wake,
 };

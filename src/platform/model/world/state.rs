@@ -37,7 +37,7 @@ pub struct Word {
     pub loads: Vec<(usize, Site)>,
 }
 
-/// The robust words that the kernel would find if the process died now.
+/// The robust words that the kernel would find if a thread died now.
 ///
 /// The words are stored as addresses, as in the kernel's list. [`robust`](super::super::robust)
 /// knows their type.
@@ -45,6 +45,17 @@ pub struct Word {
 pub struct RobustList {
     pub held: Vec<*const ()>,
     pub pending: Option<*const ()>,
+}
+
+/// The robust lists of the threads of a process.
+#[derive(Debug, Default)]
+pub struct RobustLists {
+    /// The list of the running thread.
+    pub running: RobustList,
+    /// The lists of the threads that wait for the end of a thread, the outermost first.
+    pub waiting: Vec<RobustList>,
+    /// The list of the keeper, which holds the words that ended threads have leaked.
+    pub keeper: RobustList,
 }
 
 #[derive(Default)]
@@ -66,7 +77,7 @@ pub struct Process {
     /// The step before which the process dies.
     pub dies_before: Option<usize>,
     pub dead: bool,
-    pub robust_list: RobustList,
+    pub robust_lists: RobustLists,
 }
 
 impl Process {
@@ -95,8 +106,8 @@ pub struct World {
     pub choices_used: usize,
     /// The copies that the destructors of dead processes access.
     pub scratch: Vec<Vec<u128>>,
-    /// The robust list of the kernel thread, which verifies the end state.
-    pub kernel_robust_list: RobustList,
+    /// The robust lists of the kernel thread, which verifies the end state.
+    pub kernel_robust_lists: RobustLists,
     /// Whether sleepers recheck after the death of a process.
     pub rechecks: bool,
     /// The number of steps that changed a word.
