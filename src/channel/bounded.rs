@@ -49,6 +49,11 @@ use core::mem::{ManuallyDrop, offset_of};
 /// process's batch had acquired may also stay unused forever. If a process dies outside an
 /// operation, its handles stay registered.
 ///
+/// # Fork
+/// Handles belong to the process that created them. Operations of a copy in a forked child fail with
+/// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping the copy does
+/// nothing. The child creates handles of its own.
+///
 /// # How it works
 /// The semaphore pair counts free slots for the senders and filled slots for the receivers. A
 /// sender acquires one of the writers' permits, appends its item to the ring under the lock, and

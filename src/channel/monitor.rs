@@ -41,6 +41,11 @@ use core::mem::{ManuallyDrop, offset_of};
 /// wait for the lock, including waiters whose timeout has expired, since a waiter reacquires the
 /// lock before it returns. If a process dies outside an operation, its handles stay registered.
 ///
+/// # Fork
+/// Handles belong to the process that created them. Operations of a copy in a forked child fail with
+/// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping the copy does
+/// nothing. The child creates handles of its own.
+///
 /// # How it works
 /// Every operation holds the same lock, so each operation appears as a single step to the others. A
 /// sender that finds the buffer full waits for "not full", which every receiver notifies. A

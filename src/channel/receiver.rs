@@ -33,6 +33,11 @@ use std::time::Duration;
 /// that starts after the death returns immediately. A call that sleeps returns within the
 /// [`recheck_interval`](crate::platform::futex).
 ///
+/// # Fork
+/// The copy of a handle in a forked child belongs to the parent. Its operations fail with
+/// [`ChannelError::Inherited`], and dropping it does nothing. The handles of a
+/// [`PipeBuffer`](super::PipeBuffer) are an exception: their copies work.
+///
 /// # Example
 /// ```
 /// use interlatch::channel::{RecvError, TryRecvError};

@@ -84,6 +84,11 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// of the queue's regions stay until [`remove`](Self::remove) removes them. If a process dies in
 /// [`create`](Self::create), either the queue exists or no region remains.
 ///
+/// # Fork
+/// Handles belong to the process that created them. Operations of a copy in a forked child fail with
+/// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping the copy does
+/// nothing. The child creates handles of its own.
+///
 /// # Permissions
 /// All regions of the queue have mode 0600. A process that may write to these regions may also
 /// remove a segment. Operations on a removed segment fail with `Storage`. Each view reads and

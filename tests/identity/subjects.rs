@@ -17,8 +17,10 @@ use interlatch::{
     Rendezvous, RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore,
     Semaphore, UnboundedBuffer,
 };
+use interlatch_ipc::Pipeline;
 use interlatch_testing::process::TIMEOUT;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 type Bounded = BoundedBuffer<u64, [Slot<u64>]>;
@@ -31,7 +33,7 @@ type Mail = NamedChannel<u64>;
 fn nothing(_: &Scene<'_>) {}
 
 /// The subjects that have no robust words.
-pub const NOT_ROBUST: [&str; 8] = [
+pub const NOT_ROBUST: [&str; 9] = [
     "`Mutex`: guard",
     "`RawMutex`: guard",
     "`Semaphore`: permit",
@@ -39,6 +41,7 @@ pub const NOT_ROBUST: [&str; 8] = [
     "`BoundedBuffer`: handles",
     "`MonitorBuffer`: handles",
     "`PipeBuffer`: handles",
+    "`RunningPipeline`",
     "`Region` that is removed on drop",
 ];
 
@@ -532,6 +535,30 @@ pub static ALL: &[Subject] = &[
         },
         look: |_| Ok("not shared".into()),
         after_death: |_| Ok("closed by the kernel".into()),
+        assist: nothing,
+    },
+    Subject {
+        name: "`RunningPipeline`",
+        prepare: nothing,
+        own: |_, owner| {
+            // `cat` runs until its input ends, so it also ends if this process is killed.
+            let pipeline = Pipeline::new()
+                .command(Command::new("cat"))
+                .input(Stdio::piped())
+                .output(Stdio::null());
+            let mut running = pipeline.spawn().expect("cat starts");
+            let input = running.take_input();
+            if let Some(mut running) = owner.copy(running, |copy| {
+                drop(copy);
+                Ok("drop kills no process".to_owned())
+            }) {
+                let runs = matches!(running.try_wait(), Ok(None));
+                owner.keep((running, input), |_| runs);
+            }
+            std::mem::forget(input);
+        },
+        look: |_| Ok("not shared".into()),
+        after_death: |_| Ok("its input ends".into()),
         assist: nothing,
     },
     Subject {

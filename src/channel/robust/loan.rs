@@ -25,6 +25,10 @@ use std::time::Duration;
 /// # Process death
 /// If the process dies, the slot is free again, as if the loan was dropped.
 ///
+/// # Fork
+/// A copy in a forked child sends nothing: `send` fails with `Inherited`, and dropping the copy does
+/// nothing.
+///
 /// # How it works
 /// A loan is a turn of the buffer's [`RobustSemaphorePair`](crate::sync::RobustSemaphorePair). The
 /// turn gives one thread exclusive access to its slot until the turn is finished in one step or the
@@ -112,6 +116,9 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> DerefMut for Loan<'_, T, 
 /// If the process dies, the item is available to the next receiver. The dead process may have read
 /// the item but has not received it. The item also stays available if a panic drops the borrowed
 /// value.
+///
+/// # Fork
+/// Dropping the copy in a forked child receives nothing.
 ///
 /// # How it works
 /// A borrowed item works like a [`Loan`], but with a reader's turn.

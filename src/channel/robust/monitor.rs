@@ -57,12 +57,17 @@ use core::mem::offset_of;
 ///
 /// A handle belongs to the thread that created it and ends with that thread. There is one
 /// exception: if a thread other than the main thread calls `exec`, its handles never end, and
-/// neither do the robust locks that they hold. A child of `fork(3)` must create its own handles.
+/// neither do the robust locks that they hold.
 ///
 /// A process that is stopped within an operation, but not dead, keeps the internal lock, and all
 /// other processes wait for that lock. Operations without a deadline, non-blocking operations and
 /// drops of handles wait until the stopped process continues. Operations with a deadline wait for
 /// at least one [`recheck_interval`](crate::platform::futex).
+///
+/// # Fork
+/// Handles belong to the process that created them. Operations of a copy in a forked child fail with
+/// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping the copy does
+/// nothing. The child creates handles of its own.
 ///
 /// # Leaks
 /// A leaked handle (`mem::forget`) stays registered until its thread ends. The buffer must not move

@@ -61,6 +61,11 @@ use core::ops::Deref;
 /// check only under the lock whether the item was taken. If a process is stopped while it holds
 /// that lock, the sender therefore waits for that process.
 ///
+/// # Fork
+/// Handles and deliveries belong to the process that created them. Operations of a copy in a forked
+/// child fail with [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping
+/// the copy does nothing.
+///
 /// # Ordering
 /// Sending an item happens before receiving it, and receiving or acknowledging it happens before
 /// the send returns. The internal lock provides all ordering.

@@ -46,9 +46,6 @@ use std::time::Duration;
 /// | the thread that got `OwnerDied` drops it unrepaired | `Unrecoverable`, from then on |
 /// | the holder calls `fork(3)` | blocks: the parent still holds the lock |
 ///
-/// The child of a fork must not use the guard that it inherits. The child may drop the guard, which
-/// does nothing.
-///
 /// The kernel reports the death while the dying thread still has its id, so a reused id is never
 /// mistaken for the dead holder. The report works among processes of one pid namespace.
 ///
@@ -57,14 +54,18 @@ use std::time::Duration;
 /// once more, as glibc bug 14485 describes. [`RawRobustMutex`] describes the effects of leaked
 /// guards.
 ///
+/// # Fork
+/// A forked child does not hold the locks of its parent. Dropping the child's copy of a guard does
+/// nothing. The child must not use the copy to access the data, which the parent may be changing.
+///
 /// # Signals
 /// Signal handlers must not use the lock, as with every lock.
 ///
 /// # How it works
 /// A `RobustMutex` consists of a [`RawRobustMutex`], followed by the data. The documentation of
 /// `RawRobustMutex` describes the states, the orderings and the kernel's part. A guard records the
-/// thread that acquired the lock, so the copy of a guard in the child of a fork never unlocks the
-/// parent's lock.
+/// [generation](crate::platform::identity) of its process, so the copy of a guard in a forked child
+/// never unlocks the parent's lock.
 ///
 /// # Example
 /// Two processes share accounts, and one dies in the middle of a transfer. A thread stands for the

@@ -35,7 +35,10 @@ use std::time::Duration;
 /// The permits of a thread that ends return to the semaphore. A later acquisition gets these
 /// permits immediately. A thread that already sleeps gets them within the
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder of such a permit sees
-/// [`is_owner_died`](RobustPermit::is_owner_died). The child of a fork holds no permits.
+/// [`is_owner_died`](RobustPermit::is_owner_died).
+///
+/// # Fork
+/// Dropping the copy of a permit in a forked child does nothing.
 ///
 /// # How it works
 /// Each permit is a robust lock, and a thread that holds the permit has locked it. So the word of

@@ -42,7 +42,11 @@ use std::time::Duration;
 /// If a thread ends during a turn, the slot of the turn becomes free for the same side. A later
 /// attempt gets the slot immediately. A thread that already sleeps gets the slot within the
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder sees
-/// [`is_owner_died`](RobustTurn::is_owner_died). The child of a fork has no turns.
+/// [`is_owner_died`](RobustTurn::is_owner_died).
+///
+/// # Fork
+/// A copy of a turn in a forked child cannot be finished: `finish` fails with
+/// [`AcquireError::Inherited`], and dropping the copy does nothing.
 ///
 /// # How it works
 /// Each slot has a number. The number is 0 if the slot belongs to the writers. Otherwise, the
