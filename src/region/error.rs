@@ -8,6 +8,7 @@ use crate::platform::{Config, ConfigError, ShmObject};
 use nix::errno::Errno;
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 
 /// The error returned when a region cannot be created, found, mapped or used.
 #[derive(Debug)]
@@ -143,6 +144,32 @@ pub enum RegionError {
         requested: usize,
         /// The available memory in bytes.
         available: usize,
+    },
+    /// A cgroup of this process has less memory available than the region needs.
+    ///
+    /// The kernel would not return an error either. It would kill a process of the cgroup. Raise
+    /// the limit of the cgroup (`memory.max`, or `memory.limit_in_bytes` in version 1), or create a
+    /// smaller region.
+    CgroupMemory {
+        /// The size of the region in bytes.
+        requested: usize,
+        /// The memory in bytes that the cgroup has available: its limit without the memory in use,
+        /// not counting cached files. The kernel's own structures for the region need about 1 % more
+        /// than the region.
+        available: u64,
+        /// The directory of the cgroup.
+        cgroup: PathBuf,
+    },
+    /// The limit `RLIMIT_FSIZE` of this process is smaller than the region.
+    ///
+    /// The kernel would send `SIGXFSZ`, which ends this process by default. The limit applies to
+    /// memfds and POSIX regions too. Raise the limit (`ulimit -f`, `LimitFSIZE=`), or use System V
+    /// memory.
+    FileSizeLimit {
+        /// The size of the region in bytes, including its header.
+        requested: usize,
+        /// The limit in bytes.
+        limit: u64,
     },
     /// The file system has no space for a region of this size.
     NoSpace(usize),
@@ -319,6 +346,21 @@ impl RegionError {
                 f,
                 "a region of {requested} bytes exceeds the {available} bytes that this machine has \
                  available"
+            ),
+            Self::CgroupMemory {
+                requested,
+                available,
+                cgroup,
+            } => write!(
+                f,
+                "a region of {requested} bytes exceeds the {available} bytes that the cgroup {} has \
+                 available; raise its limit, or create a smaller region",
+                cgroup.display()
+            ),
+            Self::FileSizeLimit { requested, limit } => write!(
+                f,
+                "a region of {requested} bytes exceeds the limit RLIMIT_FSIZE of {limit} bytes; raise \
+                 the limit, or create a smaller region"
             ),
             Self::NoSpace(size) => write!(f, "the file system has no space for {size} bytes"),
             _ => Ok(()),

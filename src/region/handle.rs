@@ -7,6 +7,7 @@ use super::error::TypeMismatch;
 use super::header;
 use super::mapping;
 use super::name::RegionName;
+use super::new_file::NewFile;
 use super::options::RegionOptions;
 use super::source::Memory;
 use crate::platform::identity::Generation;
@@ -96,7 +97,8 @@ use std::time::SystemTime;
 ///
 /// - *Creation.* A memfd or file gets its header before another process can find it. A file is
 ///   created without a name and then linked to its name in one step, which fails if the name
-///   exists. System V memory is visible to other processes as soon as it is created, so its header
+///   exists. On a file system that refuses `O_TMPFILE`, the file has a temporary name until then,
+///   `.interlatch-` and a random number. System V memory is visible to other processes as soon as it is created, so its header
 ///   is built under a robust lock. New System V memory is zeroed, and a zeroed robust lock is free.
 /// - *Attaching* reads each word of the header once and checks the copy: the format, size, pid
 ///   namespace and boot of the region, and the bounds, alignment and type of an object.
@@ -156,6 +158,7 @@ use std::time::SystemTime;
 /// The memory of a region exists while it has a name, while a process maps it, or while a process
 /// has its descriptor. If a process dies while it creates a region or an object, the region or
 /// object is either complete or not created. If it was not created, another process can create it.
+/// A creator that dies on a file system without `O_TMPFILE` may leave a file with a temporary name.
 ///
 /// System V memory exists before its header is built. If the creator dies before the header is
 /// built, `create` reports that the region exists, and `attach` reports that the memory is not a
@@ -211,7 +214,7 @@ impl Region {
     /// Creates a region for this process and its forked children.
     ///
     /// # Errors
-    /// Fails if the size is 0 or too large, or if the kernel has not enough memory.
+    /// Returns the same errors as [`memfd`](Region::memfd).
     pub fn anonymous(size: usize) -> Result<Self, RegionError> {
         // memmap2's anonymous mappings are private. The kernel implements shared anonymous mappings
         // like a memfd, so this function uses a memfd.
@@ -226,8 +229,11 @@ impl Region {
     ///
     /// # Errors
     /// Fails if the size is 0 or too large, if the name contains a zero byte or has more than 249
-    /// bytes, if the machine has not enough memory, if the process has no free descriptor, or if
-    /// `/proc`, which identifies the pid namespace, is not mounted.
+    /// bytes, if the machine ([`NotEnoughMemory`](RegionError::NotEnoughMemory)) or a cgroup of this
+    /// process ([`CgroupMemory`](RegionError::CgroupMemory)) has not enough memory, if
+    /// `RLIMIT_FSIZE` is smaller than the region ([`FileSizeLimit`](RegionError::FileSizeLimit)), if
+    /// the process has no free descriptor, or if `/proc`, which identifies the pid namespace, is not
+    /// mounted.
     pub fn memfd(name: &str, size: usize) -> Result<Self, RegionError> {
         RegionOptions::new(size).memfd(name)
     }
@@ -260,9 +266,9 @@ impl Region {
         self
     }
 
-    /// Links the file of an unnamed region to its name.
-    pub(super) fn link(&self, name: &RegionName) -> Result<(), RegionError> {
-        self.memory.link(name)
+    /// Gives the file of a region its name.
+    pub(super) fn link(&self, file: NewFile, name: &RegionName) -> Result<(), RegionError> {
+        self.memory.link(file, name)
     }
 
     /// Returns the number of bytes for objects. The region's header takes two more pages.

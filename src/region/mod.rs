@@ -4,6 +4,9 @@
 //! | --- | --- |
 //! | `directory` | the names, types and offsets of a region's objects |
 //! | `name` | how a region is found: POSIX, a file, System V |
+//! | `new_file` | files that get their name when they are complete |
+//! | `limits` | limits that the kernel enforces with a signal |
+//! | `cgroup` | the memory limits of the process's cgroups |
 //! | `source` | how each kind of memory is created, found and removed |
 //! | `mapping` | mapped files, in huge pages on request |
 //! | `segment` | mapped System V segments |
@@ -18,6 +21,8 @@
 #[cfg(not(loom))]
 mod attached;
 #[cfg(not(loom))]
+mod cgroup;
+#[cfg(not(loom))]
 mod claims;
 pub mod directory;
 #[cfg(not(loom))]
@@ -27,9 +32,13 @@ mod handle;
 #[cfg(not(loom))]
 pub(crate) mod header;
 #[cfg(not(loom))]
+mod limits;
+#[cfg(not(loom))]
 mod mapping;
 #[cfg(not(loom))]
 pub(crate) mod name;
+#[cfg(not(loom))]
+mod new_file;
 #[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]

@@ -108,8 +108,9 @@ impl RegionName {
 
     /// Creates the name of a region in a file.
     ///
-    /// The file system must support unnamed files (`O_TMPFILE`) and reserving blocks (`fallocate`),
-    /// as ext4, XFS, Btrfs and tmpfs do. The file survives a reboot of the machine, but attaching
+    /// The file system must support reserving blocks (`fallocate`), as ext4, XFS, Btrfs and tmpfs
+    /// do. It should support unnamed files (`O_TMPFILE`): see
+    /// [process death](crate::Region#process-death). The file survives a reboot of the machine, but attaching
     /// to the file then fails.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();

@@ -1,9 +1,9 @@
 //! How a named region is created and found.
 
 use super::header;
-use super::name::{Location, RegionName};
+use super::name::RegionName;
 use super::owner::Trust;
-use super::source::{Make, Memory, check_memory, check_size};
+use super::source::{Make, Memory, check_size};
 use super::{Region, RegionError};
 use std::os::fd::OwnedFd;
 
@@ -119,35 +119,28 @@ impl RegionOptions {
         })
     }
 
-    /// Creates the region's memory, but fails if the machine has less memory than the region needs.
-    /// This check is not needed for a file on a disk, because the file system checks its own free
-    /// space.
-    fn make_named(&self, name: &RegionName) -> Result<Make, RegionError> {
-        let make = self.make()?;
-        if !matches!(name.0, Location::File(_)) {
-            check_memory(make.size)?;
-        }
-        Ok(make)
-    }
-
     /// Creates a region without a name, like [`Region::memfd`]. The region is in huge pages if that
     /// option is set.
     ///
     /// # Errors
     /// Returns the same errors as [`Region::memfd`].
     pub fn memfd(&self, name: &str) -> Result<Region, RegionError> {
-        let make = self.make()?;
-        check_memory(make.size)?;
-        Ok(Region::from_memory(Memory::memfd(name, make)?, None))
+        Ok(Region::from_memory(
+            Memory::memfd(name, self.make()?)?,
+            None,
+        ))
     }
 
     /// Creates a region with this name.
     ///
     /// # Errors
     /// Fails if a region with this name exists ([`RegionExists`](RegionError::RegionExists)), if
-    /// there is not enough memory, or if this process lacks the permission.
+    /// there is not enough memory ([`NotEnoughMemory`](RegionError::NotEnoughMemory),
+    /// [`CgroupMemory`](RegionError::CgroupMemory), [`NoSpace`](RegionError::NoSpace)), if the
+    /// process may not create such a large file ([`FileSizeLimit`](RegionError::FileSizeLimit)), or
+    /// if this process lacks the permission. In all these cases, no region remains.
     pub fn create(&self, name: &RegionName) -> Result<Region, RegionError> {
-        let memory = Memory::create(name, self.make_named(name)?)?;
+        let memory = Memory::create(name, self.make()?)?;
         let region = Region::from_memory(memory, Some(name.clone()));
         Ok(region.removed_on_drop(self.remove_on_drop))
     }
@@ -226,16 +219,16 @@ impl RegionOptions {
 
     /// Creates a region in a file that gets its name after `fill` has run. A process that finds the
     /// region finds all its objects. If the creator dies before the file has its name, no file
-    /// remains.
+    /// remains, or a file with a temporary name on a file system without `O_TMPFILE`.
     pub(crate) fn create_filled(
         &self,
         name: &RegionName,
         fill: impl FnOnce(&Region) -> Result<(), RegionError>,
     ) -> Result<Region, RegionError> {
-        let memory = Memory::unnamed(name, self.make_named(name)?)?;
+        let (memory, file) = Memory::unnamed(name, self.make()?)?;
         let region = Region::from_memory(memory, Some(name.clone()));
         fill(&region)?;
-        region.link(name)?;
+        region.link(file, name)?;
         Ok(region)
     }
 }

@@ -129,7 +129,7 @@ impl Identity {
     fn of(status: &libc::shmid_ds) -> Self {
         Self {
             key: status.shm_perm.__key,
-            size: status.shm_segsz as usize,
+            size: status.shm_segsz,
             creator: status.shm_perm.cuid,
             creating_process: status.shm_cpid,
         }
@@ -164,5 +164,66 @@ fn error_of_id(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> Regio
     move |errno| match errno {
         Errno::EINVAL => error_of(Errno::EIDRM),
         errno => error_of(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment that is removed when the test ends.
+    struct Created(i32);
+
+    impl Created {
+        /// Creates a segment with a key that no other test uses, and returns the key.
+        fn new(number: u32, size: usize) -> (i32, Self) {
+            let key = 0x4953_0000 ^ (std::process::id() << 4 | number).cast_signed();
+            (
+                key,
+                Self(Segment::create(key, size, 0o600).expect("memory")),
+            )
+        }
+    }
+
+    impl Drop for Created {
+        fn drop(&mut self) {
+            // SAFETY: the command `IPC_RMID` ignores the pointer argument.
+            unsafe { libc::shmctl(self.0, libc::IPC_RMID, core::ptr::null_mut()) };
+        }
+    }
+
+    fn name_of(key: i32) -> RegionName {
+        RegionName::sysv(key).expect("a key")
+    }
+
+    #[test]
+    fn reused_id_is_noticed() {
+        let (key, first) = Created::new(1, 8192);
+        let found = Identity::of(&status_of_id(first.0).expect("a status"));
+        let sizes_and_numbers = [(8192, 2), (4096, 1)];
+        for (size, number) in sizes_and_numbers {
+            // The status is that of the removed segment, and the id that of its successor.
+            let removed = Created(first.0);
+            drop(removed);
+            let (_, successor) = Created::new(number, size);
+            let attached = Segment::attach_found(&name_of(key), successor.0, 0, found);
+            let is_noticed = matches!(attached, Err(RegionError::NotFound(_)));
+            assert!(is_noticed, "{size} {number}: {attached:?}");
+        }
+    }
+
+    #[test]
+    fn segment_removed_after_the_lookup_is_the_same_segment() {
+        let (key, created) = Created::new(3, 4096);
+        let segment = Segment::find(&name_of(key), key, 0).expect("the segment exists");
+        let found = Identity::of(&status_of_id(created.0).expect("a status"));
+        drop(created);
+        let removed = Identity::of(&status_of_id(segment.id()).expect("it is still mapped"));
+        assert_eq!(removed.key, libc::IPC_PRIVATE);
+        assert!(removed.is_same_segment(found));
+        assert!(
+            !found.is_same_segment(removed),
+            "a key does not appear later"
+        );
     }
 }

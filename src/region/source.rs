@@ -1,31 +1,31 @@
 //! Creating, finding and removing each kind of memory.
 //!
-//! A region in a file is created without a name. After its header is built, the file is linked to
-//! its name in one step, which fails if the name exists. So exactly one of several creators
-//! succeeds, and no process finds an incomplete region. A creator that dies before this step leaves
-//! no file behind. System V memory is visible to other processes as soon as it is created, when all
+//! A region in a file gets its name in one step after its header is built, and this step fails if
+//! the name exists. So exactly one of several creators succeeds, and no process finds an incomplete
+//! region. The module `new_file` describes what a creator leaves behind if it dies before this step.
+//! System V memory is visible to other processes as soon as it is created, when all
 //! its bytes are zero. Its header is built under a robust lock inside the header. A robust lock
 //! whose bytes are all zero is free.
 
 use super::RegionError;
 use super::header::{self, Header, HeaderCopy};
+use super::limits::{check_file_size, check_memory};
 use super::mapping::Mapping;
 use super::name::{Location, RegionName};
+use super::new_file::NewFile;
 use super::owner::{Ownership, Trust};
 use super::peek::{Peek, find_regular, header_words, open_found};
 use super::segment::Segment;
 use crate::platform::AtomicU64;
 use crate::platform::Ordering::Relaxed;
 use nix::errno::Errno;
-use nix::fcntl::{
-    AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl, open,
-};
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::{Mode, fchmod, fstat, lstat};
-use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
-use nix::unistd::{ftruncate, linkat, unlink};
+use nix::sys::stat::{fstat, lstat};
+use nix::sys::statfs::{FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
+use nix::unistd::{ftruncate, unlink};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The memory of a region, which stays mapped while this value exists.
@@ -82,6 +82,7 @@ impl Memory {
 
     /// Creates a sealed memfd.
     pub(crate) fn memfd(name: &str, make: Make) -> Result<Self, RegionError> {
+        check_file_size(make.size)?;
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let descriptor = memfd_create(name, flags).map_err(RegionError::system("memfd_create"))?;
         reserve(&descriptor, make.size)?;
@@ -116,45 +117,36 @@ impl Memory {
     pub(crate) fn create(name: &RegionName, make: Make) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(_) | Location::File(_) => {
-                let memory = Self::unnamed(name, make)?;
-                memory.link(name)?;
+                let (memory, file) = Self::unnamed(name, make)?;
+                memory.link(file, name)?;
                 Ok(memory)
             }
             Location::SysV(key) => Self::create_sysv(name, *key, make),
         }
     }
 
-    /// Creates an unnamed file in the directory of this name. Other processes cannot find the file
-    /// until `link` names it.
-    pub(crate) fn unnamed(name: &RegionName, make: Make) -> Result<Self, RegionError> {
-        let path = name.path()?;
-        let directory = path.parent().unwrap_or(path);
-        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        let mode = Mode::from_bits_truncate(make.mode);
-        let descriptor = open(directory, flags, mode).map_err(|errno| match errno {
-            Errno::ENOENT | Errno::ENOTDIR => RegionError::NoDirectory(name.clone()),
-            errno => name.error_of("open(O_TMPFILE)")(errno),
-        })?;
-        fchmod(&descriptor, mode).map_err(RegionError::system("fchmod"))?;
+    /// Creates a file in the directory of this name. Other processes cannot find the file under the
+    /// name until `link` gives it the name.
+    pub(crate) fn unnamed(name: &RegionName, make: Make) -> Result<(Self, NewFile), RegionError> {
+        check_file_size(make.size)?;
+        let (file, descriptor) = NewFile::create(name, make.mode)?;
         reserve(&descriptor, make.size)?;
-        Self::build(descriptor, make)
+        Ok((Self::build(descriptor, make)?, file))
     }
 
-    /// Links a file to its name in one step, which fails if the name exists.
-    pub(crate) fn link(&self, name: &RegionName) -> Result<(), RegionError> {
-        let Self::Mapped(_, descriptor) = self else {
-            return Ok(());
-        };
-        let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-        let follow = AtFlags::AT_SYMLINK_FOLLOW;
-        linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, name.path()?, follow)
-            .map_err(name.error_of("linkat"))
+    /// Gives a file its name in one step, which fails if the name exists.
+    pub(crate) fn link(&self, file: NewFile, name: &RegionName) -> Result<(), RegionError> {
+        match self {
+            Self::Mapped(_, descriptor) => file.link(descriptor, name),
+            Self::SysV(_) => Ok(()),
+        }
     }
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
         // A header needs `/proc`. If the header cannot be built, this function fails before it
         // creates a segment that other processes can see.
         header::can_be_built()?;
+        check_memory(make.size)?;
         let id = Segment::create(key, make.size, make.mode).map_err(|errno| match errno {
             Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.size),
             errno => name.error_of("shmget")(errno),
@@ -308,14 +300,48 @@ pub(crate) fn is_named(path: &Path, file: impl AsFd) -> Result<bool, RegionError
 }
 
 /// Sets the length of the file and reserves every page. So a full disk causes an error in this
-/// function, not a signal when a page is first used.
+/// function, not a signal when a page is first used. A file that lies in memory is checked against
+/// the available memory first.
 fn reserve(descriptor: &OwnedFd, size: usize) -> Result<(), RegionError> {
     let length = i64::try_from(size).map_err(|_| RegionError::Size(size))?;
+    check_file_system(descriptor)?;
+    check_file_size(size)?;
+    if is_in_memory(descriptor)? {
+        check_memory(size)?;
+    }
     ftruncate(descriptor, length).map_err(RegionError::system("ftruncate"))?;
-    fallocate(descriptor, FallocateFlags::empty(), 0, length).map_err(|errno| match errno {
+    allocate(descriptor, length).map_err(|errno| match errno {
         Errno::ENOSPC => RegionError::NoSpace(size),
         errno => RegionError::system("fallocate")(errno),
     })
+}
+
+/// Allocates the pages of a file in parts.
+///
+/// If a signal interrupts `fallocate(2)`, a file system in memory frees all pages of the call again.
+/// Each interrupted part is retried with half its size, so that signals at short intervals do not
+/// prevent progress.
+fn allocate(descriptor: &OwnedFd, length: i64) -> Result<(), Errno> {
+    const MAX_PART: i64 = 64 << 20;
+    const MIN_PART: i64 = 4096;
+    let (mut offset, mut part) = (0, MAX_PART);
+    while offset < length {
+        let count = part.min(length - offset);
+        match fallocate(descriptor, FallocateFlags::empty(), offset, count) {
+            Ok(()) => offset += count,
+            Err(Errno::EINTR) => part = (part / 2).max(MIN_PART),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether the file lies in memory and not on a disk.
+fn is_in_memory(descriptor: &OwnedFd) -> Result<bool, RegionError> {
+    /// The type of a ramfs, which the crate nix does not define.
+    const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+    let file_system = fstatfs(descriptor).map_err(RegionError::system("fstatfs"))?;
+    Ok([TMPFS_MAGIC, RAMFS_MAGIC].contains(&file_system.filesystem_type()))
 }
 
 /// Fails if the memory is in a hugetlbfs, whose pages this library cannot reserve.
@@ -332,25 +358,4 @@ pub(crate) fn check_size(size: usize) -> Result<(), RegionError> {
         return Err(RegionError::Size(size));
     }
     Ok(())
-}
-
-pub(crate) fn check_memory(size: usize) -> Result<(), RegionError> {
-    match available_memory() {
-        Some(available) if size > available => Err(RegionError::NotEnoughMemory {
-            requested: size,
-            available,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Returns the kernel's estimate of available memory, or `None` if `/proc` is not mounted.
-fn available_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kibibytes = |name: &str| -> Option<usize> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse().ok()
-    };
-    let all = kibibytes("MemAvailable:")?.saturating_add(kibibytes("SwapFree:").unwrap_or(0));
-    Some(all.saturating_mul(1024))
 }

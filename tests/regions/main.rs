@@ -7,6 +7,7 @@ mod busy;
 mod contents;
 mod hostile;
 mod huge;
+mod limits;
 mod names;
 mod passing;
 mod race;
@@ -15,6 +16,7 @@ mod removal;
 mod replaced;
 mod restricted;
 mod scribbler;
+mod seccomp;
 mod strangers;
 
 use interlatch_testing::{harness, process, random, scratch};
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
             "names" => names::run(rest),
             "halt" => busy::run(&region, rest),
             "restricted" => restricted::run(rest),
+            "limited" => limits::run(rest),
             "stranger" => strangers::run(rest),
             "remove" => removal::run(&region, rest),
             "replace" => replaced::replace(rest),
@@ -53,5 +56,6 @@ fn main() -> ExitCode {
     tests.extend(restricted::tests());
     tests.extend(replaced::tests());
     tests.extend(strangers::tests());
+    tests.extend(limits::tests());
     harness::run(tests)
 }
