@@ -5,13 +5,14 @@ use interlatch::channel::Unregistered;
 use interlatch::channel::{
     RecvTimeoutError, SendError, SendTimeoutError, Slot, TryRecvError, TrySendError,
 };
+use interlatch::inspect::RegionView;
 use interlatch::platform::{AtomicU32, Wake, futex};
-use interlatch::region::{ConfigError, ShmObject};
+use interlatch::region::{ConfigError, FORMAT_VERSION, ShmObject};
 use interlatch::sync::Timeout;
 use interlatch::sync::{Deadline, MAX_PERMITS, PermitOverflow, SemaphorePair};
 use interlatch::{
-    BoundedBuffer, Buffer, Channel, Condvar, MonitorBuffer, Mutex, Region, RegionError, RingBuffer,
-    Semaphore,
+    BoundedBuffer, Buffer, Channel, Condvar, MonitorBuffer, Mutex, Region, RegionError, RegionName,
+    RegionOptions, RingBuffer, Semaphore,
 };
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -456,4 +457,63 @@ fn handles_and_errors_are_debug_for_any_item() {
         buffer.receiver().expect("the channel is open"),
     );
     assert_eq!(format!("{handles:?}"), "(Sender { .. }, Receiver { .. })");
+}
+
+#[test]
+fn region_of_another_version_is_a_typed_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("region");
+    let name = RegionName::file(&path);
+    let region = RegionOptions::new(4096)
+        .create(&name)
+        .expect("the name is free");
+    let memfd = region.descriptor().expect("a file").try_clone_to_owned();
+    let file = File::from(memfd.expect("a copy"));
+    let mut word = [0; 8];
+    file.read_exact_at(&mut word, 0).expect("a header");
+    let magic = u64::from_ne_bytes(word);
+    assert_eq!(magic & 0xff, u64::from(FORMAT_VERSION));
+    let set_version = |version: u8| {
+        let word = (magic & !0xff | u64::from(version)).to_ne_bytes();
+        file.write_all_at(&word, 0).expect("the file is writable");
+    };
+    for version in [1, FORMAT_VERSION - 1, FORMAT_VERSION + 1, 31] {
+        set_version(version);
+        for error in [
+            RegionOptions::attach(&name).err(),
+            RegionOptions::new(4096).create_or_attach(&name).err(),
+            RegionView::attach(&name).err(),
+        ] {
+            let error = error.expect("the version differs");
+            assert!(
+                matches!(error, RegionError::OtherVersion { expected: FORMAT_VERSION, found }
+                    if found == version),
+                "{error:?}"
+            );
+            let text = error.to_string();
+            assert!(
+                text.starts_with(&format!(
+                    "the region has format version {version}, expected"
+                )),
+                "{text}"
+            );
+        }
+    }
+    // A text file is never a region of another version.
+    for byte in [0, 32, b'k', 255] {
+        set_version(byte);
+        let error = RegionOptions::attach(&name).err();
+        assert!(
+            matches!(error, Some(RegionError::NotARegion { .. })),
+            "{byte}: {error:?}"
+        );
+        assert!(
+            name.remove().is_err(),
+            "{byte}: another file is not removed"
+        );
+    }
+    set_version(FORMAT_VERSION - 1);
+    name.remove()
+        .expect("a region of another version is removed");
+    assert!(!path.exists());
 }

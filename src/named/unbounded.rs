@@ -393,7 +393,12 @@ fn unlink_segment(name: &RegionName, identity: u64) -> Result<bool, RegionError>
     let is_segment = |view: &RegionView| view.find::<Items<u8>>(&items_name(identity)).is_ok();
     let view = match RegionView::attach(name) {
         Ok(view) if is_segment(&view) => view,
-        Ok(_) | Err(RegionError::NotARegion { .. } | RegionError::NotAFile(_)) => return Ok(false),
+        Ok(_)
+        | Err(
+            RegionError::NotARegion { .. }
+            | RegionError::OtherVersion { .. }
+            | RegionError::NotAFile(_),
+        ) => return Ok(false),
         Err(error) => return false_if_not_ours(error),
     };
     view.unlink(name)

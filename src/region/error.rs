@@ -111,7 +111,18 @@ pub enum RegionError {
     /// `SIGBUS`. For huge pages without this risk, see
     /// [`RegionOptions::huge_pages`](super::RegionOptions::huge_pages).
     HugeTlb,
-    /// The memory is not a region, or is a region with another version of the format.
+    /// The region has another version of the format: a build of this crate with other layouts
+    /// created it.
+    ///
+    /// Build all programs that share the region with the same version of this crate. To replace the
+    /// region, remove it and create it again.
+    OtherVersion {
+        /// The version of this build: [`FORMAT_VERSION`](super::FORMAT_VERSION).
+        expected: u8,
+        /// The version of the region.
+        found: u8,
+    },
+    /// The memory is not a region.
     NotARegion {
         /// The word with which a region of this version begins.
         expected: u64,
@@ -322,6 +333,12 @@ impl RegionError {
                 f,
                 "the memory is not a region of this version: it starts with {found:#018x}, expected \
                  {expected:#018x}"
+            ),
+            Self::OtherVersion { expected, found } => write!(
+                f,
+                "the region has format version {found}, expected {expected}: a program with another \
+                 version of interlatch created it; build both with the same version, or remove the \
+                 region"
             ),
             Self::WrongSize { expected, found } => write!(
                 f,

@@ -2,6 +2,7 @@
 
 use super::RegionError;
 use super::directory::{Directory, DirectoryError, MAX_OBJECTS, Mark, text};
+use super::format::{FORMAT_VERSION, MAGIC, version_of};
 use crate::platform::AtomicU64;
 use crate::platform::Ordering::Relaxed;
 use crate::sync::Timeout;
@@ -11,12 +12,6 @@ use std::time::{Duration, SystemTime};
 
 /// The number of bytes before the objects: two pages, so that objects can be aligned to a page.
 pub(crate) const SIZE: usize = 8192;
-
-/// The word with which a region begins: the letters `interla` and the version of the format.
-///
-/// Change the version when the header, the directory, or the layout of any type of this crate
-/// changes. The identity of such a type contains only its name and parameters, not its layout.
-const MAGIC: u64 = u64::from_be_bytes(*b"interla\x03");
 
 /// The header of a region. The header consists of atomic words, so every bit pattern is valid. A
 /// peer that writes arbitrary bytes causes no data race.
@@ -188,9 +183,15 @@ impl Header {
     pub(crate) fn check(&self, size: usize) -> Result<(), RegionError> {
         let found = self.magic.get();
         if found != MAGIC {
-            return Err(RegionError::NotARegion {
-                expected: MAGIC,
-                found,
+            return Err(match version_of(found) {
+                Some(found) => RegionError::OtherVersion {
+                    expected: FORMAT_VERSION,
+                    found,
+                },
+                None => RegionError::NotARegion {
+                    expected: MAGIC,
+                    found,
+                },
             });
         }
         let expected = self.size.load(Relaxed);

@@ -10,6 +10,7 @@
 //! | `source` | how each kind of memory is created, found and removed |
 //! | `mapping` | mapped files, in huge pages on request |
 //! | `segment` | mapped System V segments |
+//! | `format` | the version of the format |
 //! | `header` | the first 8192 bytes: format, creator, pid namespace |
 //! | `handle` | [`Region`]: the mapping and access to its objects |
 //! | `options` | [`RegionOptions`]: creating and attaching to named regions |
@@ -27,6 +28,8 @@ mod claims;
 pub mod directory;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+mod format;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
@@ -58,6 +61,8 @@ pub use crate::platform::{
 pub(crate) use attached::Attached;
 #[cfg(not(loom))]
 pub use error::{RegionError, TypeMismatch};
+#[cfg(not(loom))]
+pub use format::FORMAT_VERSION;
 #[cfg(not(loom))]
 pub use handle::Region;
 #[cfg(not(loom))]

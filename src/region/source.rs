@@ -258,7 +258,8 @@ pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
     match copied.header().check(size) {
         Ok(()) => {}
         Err(
-            RegionError::Namespace { .. }
+            RegionError::OtherVersion { .. }
+            | RegionError::Namespace { .. }
             | RegionError::EarlierBoot
             | RegionError::WrongSize { .. },
         ) => {}

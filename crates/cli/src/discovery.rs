@@ -112,6 +112,10 @@ impl Discovery {
                 let name = target.to_string();
                 return self.unreadable.push(Unreadable { name, reason });
             }
+            Err(error @ RegionError::OtherVersion { .. }) => {
+                let (reason, name) = (error.to_string(), target.to_string());
+                return self.unreadable.push(Unreadable { name, reason });
+            }
             Err(_) => return,
         };
         if subject.view.state() == (RegionState::Unbuilt { is_begun: false }) {

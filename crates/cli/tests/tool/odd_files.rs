@@ -64,6 +64,7 @@ fn passed_by() {
         ("empty", "is not a region of this version"),
         ("ten bytes", "is not a region of this version"),
         ("seven bytes of it", "is not a region of this version"),
+        ("other version", "has format version 1, expected"),
         ("pipe", "is not a regular file"),
         ("link", "is not a regular file"),
         ("folder", "is not a regular file"),
@@ -73,6 +74,16 @@ fn passed_by() {
         assert_eq!(output.code, Some(1), "{name}: {}", output.err);
         assert!(output.err.contains(sentence), "{name}: {}", output.err);
     }
+    let other = directory.join("other version");
+    let other = other.to_str().expect("UTF-8 text");
+    let listing = interlatch(&["ls", "--directory", directory.to_str().expect("UTF-8 text")]);
+    let text = listing.success();
+    assert!(text.contains("has format version 1, expected"), "{text}");
+    interlatch(&["rm", other]).success();
+    assert!(
+        !Path::new(other).exists(),
+        "a region of another version is removed"
+    );
 }
 
 fn cut_or_grown() {
