@@ -7,9 +7,10 @@ use interlatch::channel::{
 };
 use interlatch::platform::robust::{OWNER, RobustListError};
 use interlatch::platform::{AtomicU32, Ordering};
-use interlatch::sync::Timeout;
+use interlatch::sync::{Static, Timeout};
 use interlatch::{
     Buffer, Channel, Region, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
+    ShmSafe,
 };
 
 type Monitor = RobustMonitorBuffer<u64, [Slot<u64>; 1], 2>;
@@ -23,7 +24,7 @@ const FULL: ChannelError = ChannelError::RobustList(RobustListError::TooManyLock
 
 /// Runs an operation while this thread holds `count` additional robust locks.
 fn with_locks<R>(count: usize, operation: impl FnOnce() -> R) -> R {
-    let locks: Vec<RobustMutex<()>> = (0..count).map(|_| RobustMutex::new(())).collect();
+    let locks: Vec<_> = (0..count).map(|_| RobustMutex::new(()).leak()).collect();
     let guards: Vec<_> = locks
         .iter()
         .map(|lock| lock.lock().expect("the lock is free"))
@@ -63,20 +64,20 @@ fn thread_at_its_limit<B: Buffer<Item = u64>>(buffer: &B) {
 
 #[test]
 fn thread_at_its_robust_lock_limit_gets_the_cause() {
-    static MONITOR: Monitor = Monitor::from_slots([Slot::new()]);
-    static BOUNDED: Bounded = Bounded::from_slots([TurnSlot::empty()]);
-    static RENDEZVOUS: Rendezvous<u64, 2> = Rendezvous::new();
-    thread_at_its_limit(&MONITOR);
-    thread_at_its_limit(&BOUNDED);
-    thread_at_its_limit(&RENDEZVOUS);
+    static MONITOR: Static<Monitor> = Monitor::from_slots([Slot::new()]);
+    static BOUNDED: Static<Bounded> = Bounded::new();
+    static RENDEZVOUS: Static<Rendezvous<u64, 2>> = Rendezvous::new();
+    thread_at_its_limit(MONITOR.get());
+    thread_at_its_limit(BOUNDED.get());
+    thread_at_its_limit(RENDEZVOUS.get());
 }
 
 #[test]
 fn loan_fails_at_the_maximum_of_robust_locks() {
-    static BUFFER: Large = Large::from_slots([TurnSlot::empty()]);
+    let buffer = Large::new_leaked();
     let (sender, receiver) = (
-        BUFFER.sender().expect("the channel is open"),
-        BUFFER.receiver(),
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver(),
     );
     let receiver = receiver.expect("the channel is open");
     // The thread can acquire one more lock, which is enough for the internal lock but not for the
@@ -133,14 +134,14 @@ fn corrupted_lock_is_not_a_disconnection() {
 
 #[test]
 fn attach_error_says_what_to_do() {
-    static BUFFER: Monitor = Monitor::from_slots([Slot::new()]);
-    let senders = [BUFFER.sender(), BUFFER.sender()];
-    let in_use = BUFFER.sender().expect_err("both slots are in use");
+    let buffer = Monitor::from_slots([Slot::new()]).leak();
+    let senders = [buffer.sender(), buffer.sender()];
+    let in_use = buffer.sender().expect_err("both slots are in use");
     assert_eq!(
         in_use.to_string(),
         "all 2 sender slots are in use; raise the MAX_ENDPOINTS parameter or drop a sender"
     );
     drop(senders);
-    let closed = BUFFER.sender().err();
+    let closed = buffer.sender().err();
     assert_eq!(closed, Some(AttachError::Closed(Direction::Sending)));
 }

@@ -55,17 +55,16 @@ impl Drop for ReceiveOnDrop<'_> {
 
 #[test]
 fn item_borrowed_during_a_panic_is_received() {
-    static BUFFER: RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]> =
-        RobustBoundedBuffer::from_slots([TurnSlot::empty()]);
-    BUFFER
+    let buffer = RobustBoundedBuffer::<u64, [TurnSlot<u64>; 1]>::new().leak();
+    buffer
         .send_unregistered(7, Timeout::NonBlocking)
         .expect("the buffer has room");
-    let panicked = thread::spawn(|| {
-        let _receive = ReceiveOnDrop(&BUFFER);
+    let panicked = thread::spawn(move || {
+        let _receive = ReceiveOnDrop(buffer);
         panic!("on purpose");
     });
     assert!(panicked.join().is_err());
-    let again = BUFFER.recv_unregistered(Timeout::NonBlocking);
+    let again = buffer.recv_unregistered(Timeout::NonBlocking);
     assert_eq!(
         again,
         Err(RecvTimeoutError::Timeout),

@@ -5,6 +5,7 @@
 //! process.
 
 use interlatch::channel::{AttachError, Direction, Slot, TryRecvError, TrySendError};
+use interlatch::sync::Static;
 use interlatch::{Buffer, Channel, Receiver, RingBuffer, Sender};
 use interlatch_testing::property;
 use proptest::collection::vec;
@@ -198,6 +199,7 @@ fn assert_same<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<
 
 fn agrees_with_vec_deque((capacity, steps): (usize, Vec<Step>)) -> Result<(), String> {
     let ring = Ring::with_capacity(capacity).map_err(|error| error.to_string())?;
+    let ring = ring.leak();
     let mut run = Run {
         sender: ring.sender().ok(),
         receiver: ring.receiver().ok(),
@@ -299,6 +301,7 @@ fn two_threads_pass_intact_items_in_order() {
     println!("seed {seed}");
     for (capacity, uses_exchange) in [(1, false), (7, false), (256, false), (7, true)] {
         let ring = RingBuffer::<Triple, _>::with_capacity(capacity).expect("the buffer has room");
+        let ring = ring.leak();
         if uses_exchange {
             ring.avoid_membarrier();
         }
@@ -315,11 +318,11 @@ fn two_threads_pass_intact_items_in_order() {
 
 #[test]
 fn handle_of_ended_thread_is_replaced() {
-    static RING: RingBuffer<u64, [Slot<u64>; 4]> =
+    static RING: Static<RingBuffer<u64, [Slot<u64>; 4]>> =
         RingBuffer::from_slots([const { Slot::new() }; 4]);
-    let receiver = RING.receiver().expect("the endpoint is free");
+    let receiver = RING.get().receiver().expect("the endpoint is free");
     let send_and_leak = || {
-        let sender = RING.sender().expect("the endpoint is free");
+        let sender = RING.get().sender().expect("the endpoint is free");
         sender.send(1).expect("a receiver");
         std::mem::forget(sender);
     };
@@ -330,10 +333,10 @@ fn handle_of_ended_thread_is_replaced() {
         let items: Result<Vec<_>, _> = receiver.iter().collect();
         assert_eq!(items, Ok(vec![1]), "the item and the end");
     }
-    drop(RING.sender().expect("the endpoint is free"));
+    drop(RING.get().sender().expect("the endpoint is free"));
     let closed = Err(AttachError::Closed(Direction::Sending));
     assert_eq!(
-        RING.sender().map(drop),
+        RING.get().sender().map(drop),
         closed,
         "a dropped handle closes its side"
     );
@@ -355,6 +358,7 @@ impl Drop for DrainOnDrop<'_> {
 #[test]
 fn destructor_during_a_panic_can_receive() {
     let ring = Ring::with_capacity(4).expect("the buffer has room");
+    let ring = ring.leak();
     let sender = ring.sender().expect("the endpoint is free");
     assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
     let mut drained = Vec::new();

@@ -5,7 +5,8 @@ use interlatch::inspect::RegionView;
 use interlatch::region::ConfigError;
 use interlatch::sync::Timeout;
 use interlatch::{
-    Channel, RegionError, RegionName, RegionOptions, RobustMutex, Semaphore, UnboundedBuffer,
+    Channel, RegionError, RegionName, RegionOptions, RobustMutex, Semaphore, ShmSafe,
+    UnboundedBuffer,
 };
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -378,7 +379,7 @@ fn other_files_are_not_removed() {
 fn removal_needs_no_robust_lock() {
     let test_dir = TestDir::new();
     leave_buffer(&test_dir);
-    let locks = [const { RobustMutex::new(()) }; 129];
+    let locks = <[RobustMutex<()>; 129]>::new_leaked();
     let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
     assert!(
         guards.last().is_some_and(Result::is_err),

@@ -146,12 +146,15 @@ struct Flawed<const FLAW: u8> {
 
 // SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
-    fn initial() -> Self {
-        Self {
-            lock: RawMutex::new(),
-            not_full: Condvar::new(),
-            not_empty: Condvar::new(),
-            inside: UnsafeCell::new(Inside::default()),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe {
+            at.write(Self {
+                lock: RawMutex::new(),
+                not_full: Condvar::new(),
+                not_empty: Condvar::new(),
+                inside: UnsafeCell::new(Inside::default()),
+            });
         }
     }
 }

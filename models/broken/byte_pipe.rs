@@ -59,14 +59,18 @@ struct Flawed<const FLAW: u8, const N: usize> {
 
 // SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8, const N: usize> ShmSafe for Flawed<FLAW, N> {
-    fn initial() -> Self {
-        Self {
-            lock: RobustMutex::new(()),
-            not_full: Condvar::new(),
-            not_empty: Condvar::new(),
-            written: UnsafeCell::new(0),
-            read: UnsafeCell::new(0),
-            bytes: UnsafeCell::new([0; N]),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The lock stays
+        // there until all processes of the model have ended.
+        unsafe {
+            at.write(Self {
+                lock: RobustMutex::new(()).into_inner(),
+                not_full: Condvar::new(),
+                not_empty: Condvar::new(),
+                written: UnsafeCell::new(0),
+                read: UnsafeCell::new(0),
+                bytes: UnsafeCell::new([0; N]),
+            });
         }
     }
 }

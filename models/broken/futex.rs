@@ -29,10 +29,13 @@ unsafe impl Sync for Message {}
 
 // SAFETY: the type consists of an atomic word and a number, and contains no pointer.
 unsafe impl ShmSafe for Message {
-    fn initial() -> Self {
-        Self {
-            sent: AtomicU32::new(0),
-            text: UnsafeCell::new(0),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe {
+            at.write(Self {
+                sent: AtomicU32::new(0),
+                text: UnsafeCell::new(0),
+            });
         }
     }
 }

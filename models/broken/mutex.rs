@@ -161,8 +161,9 @@ struct Counter(RaceCell);
 
 // SAFETY: the type is a number and contains no pointer. The checker detects the race on the number.
 unsafe impl ShmSafe for Counter {
-    fn initial() -> Self {
-        Self(RaceCell::new(0))
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self(RaceCell::new(0))) }
     }
 }
 

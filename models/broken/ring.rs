@@ -82,12 +82,15 @@ const RECEIVER: usize = 1;
 
 // SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8, const SLOTS: usize> ShmSafe for Flawed<FLAW, SLOTS> {
-    fn initial() -> Self {
-        Self {
-            positions: [AtomicU64::new(0), AtomicU64::new(0)],
-            flags: [AtomicU32::new(0), AtomicU32::new(0)],
-            slots: core::array::from_fn(|_| UnsafeCell::new(0)),
-            attached: [AtomicU32::new(0), AtomicU32::new(0)],
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe {
+            at.write(Self {
+                positions: [AtomicU64::new(0), AtomicU64::new(0)],
+                flags: [AtomicU32::new(0), AtomicU32::new(0)],
+                slots: core::array::from_fn(|_| UnsafeCell::new(0)),
+                attached: [AtomicU32::new(0), AtomicU32::new(0)],
+            });
         }
     }
 }

@@ -65,11 +65,15 @@ struct Flawed<const FLAW: u8> {
 
 // SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
-    fn initial() -> Self {
-        Self {
-            lock: RobustMutex::new(()),
-            state: UnsafeCell::new(EMPTY),
-            item: UnsafeCell::new(0),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The lock stays
+        // there until all processes of the model have ended.
+        unsafe {
+            at.write(Self {
+                lock: RobustMutex::new(()).into_inner(),
+                state: UnsafeCell::new(EMPTY),
+                item: UnsafeCell::new(0),
+            });
         }
     }
 }

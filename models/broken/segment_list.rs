@@ -56,14 +56,18 @@ struct Flawed<const FLAW: u8> {
 
 // SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
-    fn initial() -> Self {
+    unsafe fn init_in_place(at: *mut Self) {
         let nothing = || core::array::from_fn(|_| UnsafeCell::new(FREE));
-        Self {
-            lock: RobustMutex::new(()),
-            first: UnsafeCell::new(1),
-            last: UnsafeCell::new(0),
-            numbers: nothing(),
-            items: nothing(),
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The lock stays
+        // there until all processes of the model have ended.
+        unsafe {
+            at.write(Self {
+                lock: RobustMutex::new(()).into_inner(),
+                first: UnsafeCell::new(1),
+                last: UnsafeCell::new(0),
+                numbers: nothing(),
+                items: nothing(),
+            });
         }
     }
 }

@@ -35,11 +35,15 @@ struct Words<const ROBUST: u32 = 0> {
 
 // SAFETY: a model runs in one address space, and no other process maps the words.
 unsafe impl<const ROBUST: u32> ShmSafe for Words<ROBUST> {
-    fn initial() -> Self {
-        Self {
-            one: AtomicU32::new(0),
-            two: AtomicU32::new(0),
-            robust: RobustWord::new(ROBUST),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The lock stays
+        // there until all processes of the model have ended.
+        unsafe {
+            at.write(Self {
+                one: AtomicU32::new(0),
+                two: AtomicU32::new(0),
+                robust: RobustWord::new(ROBUST),
+            });
         }
     }
 }

@@ -126,10 +126,13 @@ unsafe impl<S> Sync for SharedState<S> {}
 
 // SAFETY: a model runs in one address space, and no other process maps the state.
 unsafe impl<S: Default + 'static> ShmSafe for SharedState<S> {
-    fn initial() -> Self {
-        Self {
-            shared: S::default(),
-            seen: RefCell::new(vec![Vec::new(); COUNT.get()]),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe {
+            at.write(Self {
+                shared: S::default(),
+                seen: RefCell::new(vec![Vec::new(); COUNT.get()]),
+            });
         }
     }
 }

@@ -111,10 +111,14 @@ struct Flawed<const FLAW: u8> {
 // SAFETY: the fields are words. Every bit pattern is valid, and no process uses a word as a
 // pointer.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
-    fn initial() -> Self {
-        Self {
-            robust: RobustWord::new(0),
-            waiting: AtomicU32::new(0),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The lock stays
+        // there until all processes of the model have ended.
+        unsafe {
+            at.write(Self {
+                robust: RobustWord::new(0),
+                waiting: AtomicU32::new(0),
+            });
         }
     }
 }
@@ -259,11 +263,15 @@ struct Reused {
 // SAFETY: the fields are words and a number. Every bit pattern is valid, and no process uses them
 // as pointers.
 unsafe impl ShmSafe for Reused {
-    fn initial() -> Self {
-        Self {
-            robust: RobustWord::new(1 | WAITERS),
-            has_left: AtomicU32::new(0),
-            number: RaceCell::new(0),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The lock stays
+        // there until all processes of the model have ended.
+        unsafe {
+            at.write(Self {
+                robust: RobustWord::new(1 | WAITERS),
+                has_left: AtomicU32::new(0),
+                number: RaceCell::new(0),
+            });
         }
     }
 }

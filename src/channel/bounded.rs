@@ -155,6 +155,11 @@ impl<T> BoundedBuffer<T> {
 }
 
 impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
+    const ASSERT_CAPACITY: () = assert!(
+        N > 0 && N <= MAX_CAPACITY,
+        "a capacity of 1 to MAX_PERMITS - 1"
+    );
+
     constructor! {
         /// Creates an empty buffer from an array of slots, for use in a `static`.
         ///
@@ -163,7 +168,7 @@ impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
         /// An array without slots does not compile. An array with more slots than the semaphores
         /// can count does not compile either.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
-            const { assert!(N > 0 && N <= MAX_CAPACITY, "a capacity of 1 to MAX_PERMITS - 1") };
+            const { Self::ASSERT_CAPACITY };
             match SemaphorePair::new(N as u32) {
                 Ok(turns) => Self { turns, store: Store::new(RawMutex::new(), slots) },
                 Err(_) => unreachable!(),
@@ -185,8 +190,14 @@ impl<T, S: Slots<T>, P, L> BoundedBuffer<T, S, P, L> {
 
 // SAFETY: the struct and its fields are `repr(C)`. The store clamps every number that it reads.
 unsafe impl<T: Pod, const N: usize> ShmSafe for BoundedBuffer<T, [Slot<T>; N]> {
-    fn initial() -> Self {
-        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_CAPACITY };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots.
+        unsafe {
+            Header::<T>::init(at.cast(), N);
+            Store::init_slots(&raw mut (*at).store);
+        }
     }
 }
 
@@ -200,7 +211,25 @@ impl<T: Pod, const N: usize> ShmType for BoundedBuffer<T, [Slot<T>; N]> {
 }
 
 /// The memory of a buffer with its slots behind the header.
-type Memory<T> = HeaderAndSlots<BoundedBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+type Memory<T> = HeaderAndSlots<Header<T>, Slot<T>>;
+
+/// A buffer without its slots, which follow it.
+type Header<T> = BoundedBuffer<T, [Slot<T>; 0]>;
+
+impl<T> Header<T> {
+    /// Initializes all fields before the `count` slots. `count` is at most `MAX_CAPACITY`.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self, count: usize) {
+        let Ok(turns) = pair(count) else {
+            unreachable!("the capacity was checked")
+        };
+        let store = Store::new(RawMutex::new(), []);
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self { turns, store }) }
+    }
+}
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
 // the offset that the unsized type requires, and items are valid for every bit pattern.
@@ -214,16 +243,9 @@ unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
     }
 
     unsafe fn init(at: *mut u8, capacity: usize) {
-        let Ok(turns) = pair(capacity) else {
-            unreachable!("`layout` rejects this capacity")
-        };
-        let header = BoundedBuffer {
-            turns,
-            store: Store::new(RawMutex::new(), []),
-        };
-        // SAFETY: the caller fulfills the safety conditions of `write_header`. The header records
-        // all slots as empty, so the slots may contain any bytes.
-        unsafe { Memory::<T>::write_header(at, header) }
+        // SAFETY: the caller guarantees memory of this layout, which begins with the header. The
+        // header records all slots as empty, so the slots may contain any bytes.
+        unsafe { Header::<T>::init(at.cast(), capacity) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {

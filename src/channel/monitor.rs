@@ -107,6 +107,8 @@ impl<T> MonitorBuffer<T> {
 }
 
 impl<T, const N: usize> MonitorBuffer<T, [Slot<T>; N]> {
+    const ASSERT_CAPACITY: () = assert!(N > 0, "a capacity of at least 1");
+
     constructor! {
         /// Creates an empty buffer from an array of slots, for use in a `static`.
         ///
@@ -114,7 +116,7 @@ impl<T, const N: usize> MonitorBuffer<T, [Slot<T>; N]> {
         ///
         /// An array without slots does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
-            const { assert!(N > 0, "a capacity of at least 1") };
+            const { Self::ASSERT_CAPACITY };
             Self::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), slots)
         }
     }
@@ -137,8 +139,14 @@ impl<T, S: Slots<T>, C, L> MonitorBuffer<T, S, C, L> {
 
 // SAFETY: the struct and its fields are `repr(C)`. The store clamps every number that it reads.
 unsafe impl<T: Pod, const N: usize> ShmSafe for MonitorBuffer<T, [Slot<T>; N]> {
-    fn initial() -> Self {
-        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_CAPACITY };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots.
+        unsafe {
+            Header::<T>::init(at.cast());
+            Store::init_slots(&raw mut (*at).store);
+        }
     }
 }
 
@@ -152,7 +160,22 @@ impl<T: Pod, const N: usize> ShmType for MonitorBuffer<T, [Slot<T>; N]> {
 }
 
 /// The memory of a buffer with its slots behind the header.
-type Memory<T> = HeaderAndSlots<MonitorBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+type Memory<T> = HeaderAndSlots<Header<T>, Slot<T>>;
+
+/// A buffer without its slots, which follow it.
+type Header<T> = MonitorBuffer<T, [Slot<T>; 0]>;
+
+impl<T> Header<T> {
+    /// Initializes all fields before the slots.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self) {
+        let header = Self::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), []);
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(header) }
+    }
+}
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
 // the offset that the unsized type requires, and items are valid for every bit pattern.
@@ -165,11 +188,9 @@ unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        let header: MonitorBuffer<T, [Slot<T>; 0]> =
-            MonitorBuffer::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), []);
-        // SAFETY: the caller fulfills the safety conditions of `write_header`. The header records
-        // all slots as empty, so the slots may contain any bytes.
-        unsafe { Memory::<T>::write_header(at, header) }
+        // SAFETY: the caller guarantees memory of this layout, which begins with the header. The
+        // header records all slots as empty, so the slots may contain any bytes.
+        unsafe { Header::<T>::init(at.cast()) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {

@@ -97,6 +97,9 @@ impl<'a, C: Channel + ?Sized> Receiver<'a, C> {
 impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives the oldest item, blocking while the buffer is empty.
     ///
+    /// The item is returned by value: it needs space on the stack, and a debug build copies it
+    /// several times. [`recv_into`](Self::recv_into) copies an item of any size once.
+    ///
     /// # Errors
     /// `Disconnected` if the buffer is empty and all senders are gone, `Failed` with the cause
     /// otherwise.

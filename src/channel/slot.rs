@@ -42,6 +42,27 @@ impl<T> Slot<T> {
         }
     }
 
+    /// Creates an empty slot in place, like [`new`](Self::new).
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes of a slot, and no other access to these bytes happens
+    /// during the call.
+    pub(super) unsafe fn init(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. A slot has the layout
+        // of its cell, and zero bytes are valid for `MaybeUninit`.
+        unsafe { UnsafeCell::init_zeroed(at.cast::<UnsafeCell<MaybeUninit<T>>>()) }
+    }
+
+    /// Creates empty slots in place.
+    ///
+    /// # Safety
+    /// The safety conditions of [`init`](Self::init) apply to each slot of the array.
+    pub(super) unsafe fn init_array<const N: usize>(at: *mut [Self; N]) {
+        let first = at.cast::<Self>();
+        // SAFETY: the caller passes an array that is valid for writes.
+        (0..N).for_each(|index| unsafe { Self::init(first.add(index)) });
+    }
+
     /// Writes an item into the empty slot.
     ///
     /// # Safety
@@ -80,6 +101,32 @@ impl<T> Slot<T> {
         // the item.
         self.0
             .with_mut(|slot| unsafe { (*slot).assume_init_read() })
+    }
+}
+
+impl<T> Slot<T> {
+    /// Moves the item of the full slot to uninitialized memory.
+    ///
+    /// # Safety
+    /// The slot is full, and no other access to it happens during the call. `destination` is
+    /// aligned and valid for writes.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) unsafe fn take_to(&self, destination: *mut T) {
+        // SAFETY: the caller guarantees a full slot and excludes every other access. The caller
+        // passes memory outside of the slot that is valid for writes.
+        self.0
+            .with_mut(|slot| unsafe { slot.cast::<T>().copy_to_nonoverlapping(destination, 1) });
+    }
+
+    /// Drops the item of the full slot in place.
+    ///
+    /// # Safety
+    /// The slot is full, no other access to it happens during the call, and the item is not used
+    /// afterwards.
+    pub(super) unsafe fn drop_item(&self) {
+        // SAFETY: the caller guarantees a full slot and excludes every other access.
+        self.0
+            .with_mut(|slot| unsafe { (*slot).assume_init_drop() });
     }
 }
 

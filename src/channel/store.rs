@@ -91,6 +91,18 @@ impl<T, L, S: Slots<T>> Store<T, L, S> {
     }
 }
 
+impl<T, L, const N: usize> Store<T, L, [Slot<T>; N]> {
+    /// Initializes the slots in place.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes, and no other access to the slots happens during the
+    /// call.
+    pub(super) unsafe fn init_slots(at: *mut Self) {
+        // SAFETY: the caller passes an `at` that is valid for writes, so the slots are too.
+        unsafe { Slot::init_array(&raw mut (*at).slots) }
+    }
+}
+
 impl<T, L: RawLock, S: Slots<T> + ?Sized> Store<T, L, S> {
     /// The number of slots.
     pub(super) fn capacity(&self) -> usize {
@@ -125,7 +137,7 @@ impl<T, L, S: Slots<T> + ?Sized> Drop for Store<T, L, S> {
             let index = (state.first(slots.len()) + position) % slots.len();
             // SAFETY: the `length` slots from `first` on are full, and `&mut self` excludes every
             // other access.
-            drop(unsafe { slots[index].take() });
+            unsafe { slots[index].drop_item() };
         }
     }
 }
@@ -246,9 +258,16 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
     pub(super) fn pop_some(&mut self, items: &mut Vec<T>, max: usize) -> usize {
         let (length, capacity) = (self.len(), self.store.capacity());
         let count = length.min(max);
-        // SAFETY: the first `length` slots are full, `lock_guard` excludes every other access, and
-        // each slot is emptied once.
-        items.extend((0..count).map(|position| unsafe { self.slot(position).take() }));
+        for position in 0..count {
+            let destination = items.spare_capacity_mut()[0].as_mut_ptr();
+            // SAFETY: the first `length` slots are full, `lock_guard` excludes every other access,
+            // and each slot is emptied once. The vector has enough reserved capacity, and its
+            // length counts an item after the item has been moved.
+            unsafe {
+                self.slot(position).take_to(destination);
+                items.set_len(items.len() + 1);
+            }
+        }
         self.change(|state| {
             // Both terms are at most the capacity, so one subtraction wraps the sum.
             let first = state.first(capacity) + count;
@@ -358,6 +377,13 @@ pub(super) fn boxed<T>(capacity: usize) -> Result<Box<[Slot<T>]>, ConfigError> {
     HeaderAndSlots::<(), Slot<T>>::layout(capacity)?;
     let mut slots = Vec::new();
     slots.try_reserve_exact(capacity).map_err(|_| overflow)?;
-    slots.resize_with(capacity, Slot::new);
+    // The slots are created in place, because a slot may not fit on the stack.
+    // SAFETY: the vector has reserved memory for `capacity` slots, which nothing else accesses.
+    // Its length counts them after all of them have been created.
+    unsafe {
+        let first: *mut Slot<T> = slots.as_mut_ptr();
+        (0..capacity).for_each(|index| Slot::init(first.add(index)));
+        slots.set_len(capacity);
+    }
     Ok(slots.into_boxed_slice())
 }

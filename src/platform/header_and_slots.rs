@@ -20,8 +20,8 @@ use core::marker::PhantomData;
 /// }
 ///
 /// unsafe fn init(at: *mut u8, _capacity: usize) {
-///     // SAFETY: the caller guarantees what `write_header` asks for.
-///     unsafe { Memory::<T>::write_header(at, Buffer::new([])) }
+///     // SAFETY: the caller guarantees memory of this layout, which begins with the header.
+///     unsafe { Buffer::<T, [Slot<T>; 0]>::init_header(at.cast()) }
 /// }
 ///
 /// unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
@@ -45,16 +45,6 @@ impl<H, S> HeaderAndSlots<H, S> {
         let slots = Layout::array::<S>(capacity).map_err(overflow)?;
         let (both, _) = Layout::new::<H>().extend(slots).map_err(overflow)?;
         Ok(both.pad_to_align())
-    }
-
-    /// Writes the header. The bytes of the slots stay unchanged.
-    ///
-    /// # Safety
-    /// The memory at `at` has the [`layout`](Self::layout) of some capacity and is valid for
-    /// writes. No other access to these bytes happens during the call.
-    pub(crate) unsafe fn write_header(at: *mut u8, header: H) {
-        // SAFETY: the layout begins with an aligned header, and the caller excludes other accesses.
-        unsafe { at.cast::<H>().write(header) }
     }
 
     /// Returns a slice pointer that holds the address of an object and the number of its slots.

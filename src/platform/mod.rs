@@ -47,12 +47,14 @@ mod header_and_slots;
 mod memory_reader;
 pub mod robust;
 mod shm;
+mod static_object;
 mod type_info;
 pub use cache_padded::CachePadded;
 pub(crate) use header_and_slots::HeaderAndSlots;
 pub use interlatch_derive::{ShmSafe, ShmType};
 pub use memory_reader::{MemoryReader, OffsetReader};
-pub use shm::{Config, ConfigError, Pod, ShmObject, ShmSafe};
+pub use shm::{Config, ConfigError, InitialValue, Pod, ShmObject, ShmSafe};
+pub use static_object::Static;
 pub use type_info::{FieldInfo, Parameter, ParameterValue, ShmType, TypeInfo};
 
 #[cfg(not(loom))]

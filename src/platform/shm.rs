@@ -4,9 +4,10 @@
 //! objects that processes use through shared references. [`ShmObject`] is for objects of any size,
 //! which a region creates, names and attaches to.
 
-use super::ShmType;
+use super::{ShmType, Static};
 use core::alloc::Layout;
 use core::fmt;
+use core::mem::MaybeUninit;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A sized type that is safe to use in memory that other processes map and write.
@@ -31,7 +32,29 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// ```
 ///
 /// By default, each field has the initial value of its type. The attribute `#[shm(initial =
-/// EXPRESSION)]` on a field sets another initial value for that field.
+/// EXPRESSION)]` on a field sets another initial value for that field. The expression is a value of
+/// the field's type, or the [`Static`] that the constructor of a robust type returns:
+///
+/// ```
+/// use interlatch::{Region, RobustMutex, Semaphore, ShmSafe};
+///
+/// #[repr(C)]
+/// #[derive(ShmSafe)]
+/// struct Account {
+///     #[shm(initial = RobustMutex::new(100))]
+///     balance: RobustMutex<u64>,
+///     #[shm(initial = Semaphore::binary())]
+///     turn: Semaphore,
+/// }
+///
+/// let region = Region::memfd("bank", 4096)?;
+/// let account: &Account = region.create("account", ())?;
+/// assert_eq!(*account.balance.lock()?, 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// An object is initialized in place, so an object of any size needs no space on the stack. The
+/// value of an `initial` expression is first created on the stack.
 ///
 /// # Safety
 /// The implementor promises that the type
@@ -40,15 +63,84 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// - is valid, though not necessarily meaningful, for every bit pattern, because a peer may write
 ///   any bit pattern;
 /// - is changed through shared references only by atomic operations or under its own lock.
+///
+/// `init_in_place` writes a valid value and accesses no other memory.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot lie in shared memory by itself",
     note = "a struct of primitives of this crate can: add `#[repr(C)]` and `#[derive(interlatch::ShmSafe)]`",
     note = "plain data lies behind a lock, `RobustMutex<{Self}>`, or in the slots of a buffer"
 )]
 pub unsafe trait ShmSafe: ShmType + Sized + Sync {
-    /// Returns the value that the creator writes.
+    /// Writes the initial value.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes of a `Self`, and no other access to these bytes happens
+    /// during the call.
     #[track_caller]
-    fn initial() -> Self;
+    unsafe fn init_in_place(at: *mut Self);
+
+    /// Creates an object on the heap, in place, that is never freed.
+    ///
+    /// The object is private to the process. Use a [region](crate::Region) to share an object with
+    /// other processes.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::{RobustMutex, ShmSafe};
+    ///
+    /// let counters = <[RobustMutex<u64>; 1000]>::new_leaked();
+    /// *counters[999].lock()? += 1;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    fn new_leaked() -> &'static Self
+    where
+        Self: 'static,
+    {
+        let object: &mut MaybeUninit<Self> = Box::leak(Box::new_uninit());
+        // SAFETY: the new memory has the layout of `Self`, and only this call has its address.
+        unsafe {
+            Self::init_in_place(object.as_mut_ptr());
+            object.assume_init_ref()
+        }
+    }
+}
+
+/// A value of `#[shm(initial = ...)]` that initializes a field of type `T`.
+///
+/// The trait is implemented for `T`, and for [`Static<T>`](Static), which the constructors of
+/// robust types return.
+///
+/// # Safety
+/// `write_to` initializes every byte of the object at its argument and accesses no other memory.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no initial value of a field of type `{T}`",
+    note = "the expression of `#[shm(initial = ...)]` is a `{T}` or a `Static<{T}>`"
+)]
+pub unsafe trait InitialValue<T>: Sized {
+    /// Writes the value.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes of a `T`, and no other access to these bytes happens
+    /// during the call. The object at `at` keeps the promise of [`Static::into_inner`].
+    unsafe fn write_to(self, at: *mut T);
+}
+
+// SAFETY: `write_to` writes a `T`.
+unsafe impl<T> InitialValue<T> for T {
+    unsafe fn write_to(self, at: *mut T) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes of a `T`.
+        unsafe { at.write(self) }
+    }
+}
+
+// SAFETY: `write_to` writes a `T`.
+unsafe impl<T> InitialValue<T> for Static<T> {
+    unsafe fn write_to(self, at: *mut T) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes of a `T`, and keeps
+        // the promise of `into_inner`.
+        unsafe { at.write(self.into_inner()) }
+    }
 }
 
 /// A plain-data item that can be copied through shared memory.
@@ -194,8 +286,10 @@ impl core::error::Error for ConfigError {}
 // SAFETY: an array has the layout of its elements in sequence, and each element keeps the promises
 // of `ShmSafe`.
 unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {
-    fn initial() -> Self {
-        core::array::from_fn(|_| T::initial())
+    unsafe fn init_in_place(at: *mut Self) {
+        let first = at.cast::<T>();
+        // SAFETY: the caller passes an aligned `at` that is valid for writes of `N` elements.
+        (0..N).for_each(|index| unsafe { T::init_in_place(first.add(index)) });
     }
 }
 
@@ -217,7 +311,7 @@ unsafe impl<T: ShmSafe> ShmObject for [T] {
     unsafe fn init(at: *mut u8, count: usize) {
         let first = at.cast::<T>();
         // SAFETY: the caller passes an aligned `at` that is valid for writes of `count` elements.
-        (0..count).for_each(|index| unsafe { first.add(index).write(T::initial()) });
+        (0..count).for_each(|index| unsafe { T::init_in_place(first.add(index)) });
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, count: usize) -> &'a [T] {
@@ -237,7 +331,7 @@ unsafe impl<T: ShmSafe> ShmObject for T {
 
     unsafe fn init(at: *mut u8, (): ()) {
         // SAFETY: the caller passes an aligned `at` that is valid for writes of a `T`.
-        unsafe { at.cast::<T>().write(T::initial()) }
+        unsafe { T::init_in_place(at.cast::<T>()) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, (): ()) -> &'a T {

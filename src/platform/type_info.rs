@@ -451,8 +451,9 @@ macro_rules! atomics {
         // SAFETY: an atomic word has no pointer and is valid for every bit pattern.
         unsafe impl ShmSafe for $word {
             #[track_caller]
-            fn initial() -> Self {
-                Self::new(0)
+            unsafe fn init_in_place(at: *mut Self) {
+                // SAFETY: the caller passes an aligned `at` that is valid for writes of a word.
+                unsafe { at.write(Self::new(0)) }
             }
         }
         )*

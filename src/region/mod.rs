@@ -54,8 +54,8 @@ mod segment;
 pub(crate) mod source;
 
 pub use crate::platform::{
-    Config, ConfigError, FieldInfo, Parameter, ParameterValue, Pod, ShmObject, ShmSafe, ShmType,
-    TypeInfo,
+    Config, ConfigError, FieldInfo, InitialValue, Parameter, ParameterValue, Pod, ShmObject,
+    ShmSafe, ShmType, TypeInfo,
 };
 #[cfg(not(loom))]
 pub(crate) use attached::Attached;

@@ -138,8 +138,9 @@ pub struct Condvar {
 
 // SAFETY: the type is one atomic word without a pointer, and every value of the word is valid.
 unsafe impl ShmSafe for Condvar {
-    fn initial() -> Self {
-        Self::new()
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::new()) }
     }
 }
 
@@ -191,18 +192,18 @@ impl Condvar {
     ///
     /// # Example
     /// ```
-    /// use interlatch::sync::{RobustLockError, Timeout};
+    /// use interlatch::sync::{RobustLockError, Static, Timeout};
     /// use interlatch::{Condvar, RobustMutex};
     ///
-    /// static READY: RobustMutex<bool> = RobustMutex::new(false);
+    /// static READY: Static<RobustMutex<bool>> = RobustMutex::new(false);
     /// static CHANGED: Condvar = Condvar::new();
     ///
     /// std::thread::scope(|scope| {
     ///     scope.spawn(|| {
-    ///         *READY.lock().unwrap() = true;
+    ///         *READY.get().lock().unwrap() = true;
     ///         CHANGED.notify_one();
     ///     });
-    ///     let mut ready = READY.lock().unwrap();
+    ///     let mut ready = READY.get().lock().unwrap();
     ///     while !*ready {
     ///         let (locked, _) = CHANGED.wait_robust(ready, Timeout::Infinite);
     ///         // One flag cannot be half-changed.

@@ -68,9 +68,12 @@ unsafe impl<T: Send> Sync for Mutex<T> {}
 
 // SAFETY: the type is `repr(C)`, `lock` is `ShmSafe`, the data is `Pod`, and guards change the data
 // only under the lock.
-unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
-    fn initial() -> Self {
-        Self::new(T::default())
+unsafe impl<T: Pod> ShmSafe for Mutex<T> {
+    /// Creates a free lock whose data has only zero bytes.
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. Zero bytes are a free
+        // `RawMutex` and valid plain data.
+        unsafe { at.write_bytes(0, 1) }
     }
 }
 

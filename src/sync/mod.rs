@@ -31,7 +31,7 @@ mod traits;
 #[cfg(not(loom))]
 mod tuning;
 
-pub use crate::platform::Deadline;
+pub use crate::platform::{Deadline, Static};
 pub use condvar::Condvar;
 pub use guard::{Mutex, MutexGuard, WaitTimeoutResult};
 pub use mutex::RawMutex;

@@ -88,8 +88,9 @@ pub struct RawMutex {
 // SAFETY: the type is one atomic word without a pointer. If the word is not a valid state, a faulty
 // process wrote the word, and the lock is treated as held.
 unsafe impl ShmSafe for RawMutex {
-    fn initial() -> Self {
-        Self::new()
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::new()) }
     }
 }
 

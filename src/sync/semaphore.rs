@@ -122,8 +122,9 @@ impl core::error::Error for PermitOverflow {}
 
 // SAFETY: the type is one atomic word without a pointer, and every value of the word is valid.
 unsafe impl ShmSafe for Semaphore {
-    fn initial() -> Self {
-        Self::empty()
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::empty()) }
     }
 }
 

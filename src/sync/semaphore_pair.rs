@@ -77,8 +77,9 @@ pub struct SemaphorePair<P = Semaphore> {
 
 // SAFETY: the type is `repr(C)` and both semaphores are `ShmSafe`.
 unsafe impl ShmSafe for SemaphorePair {
-    fn initial() -> Self {
-        Self::one()
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::one()) }
     }
 }
 

@@ -9,7 +9,7 @@ use interlatch::channel::{Slot, TurnSlot};
 use interlatch::sync::{AcquireError, PairSlot, RobustLockError, RobustSemaphorePair};
 use interlatch::{
     Buffer, Region, RegionError, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
-    RobustSemaphore,
+    RobustSemaphore, ShmSafe,
 };
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
@@ -195,13 +195,8 @@ pub fn run(region: &Region, role: &str) {
         }
         "leak" => {
             let _guard = lock.lock().expect("the lock is free");
-            let leaked = Box::new(RobustMutex::new(0));
-            std::mem::forget(leaked.lock());
-            drop(leaked);
-            let mut replaced = RobustMutex::new(0);
-            for value in 1..4 {
-                std::mem::forget(replaced.lock());
-                replaced = RobustMutex::new(value);
+            for value in 0..4 {
+                std::mem::forget(RobustMutex::new(value).leak().lock());
             }
             let other = Region::memfd("leak", 4096).expect("a region");
             let inside: &RobustMutex<u64> =
@@ -437,8 +432,8 @@ fn robust_list_limit_is_an_error() {
 /// maximum number of robust locks, so it fails. The wake-up must pass to the second waiter, which
 /// must then succeed without a recheck.
 fn failed_waiter_passes_wake_up_on() {
-    let locks: [RobustMutex<u64>; MANY - 2] = [const { RobustMutex::new(0) }; MANY - 2];
-    let pair = RobustSemaphorePair::new([PairSlot::new()]);
+    let locks = <[RobustMutex<u64>; MANY - 2]>::new_leaked();
+    let pair = RobustSemaphorePair::<[PairSlot; 1]>::new().leak();
     let turn = pair.write().expect("the lock is free");
     interlatch::sync::set_recheck_interval(Duration::MAX);
     let (thread_sender, threads) = std::sync::mpsc::channel();

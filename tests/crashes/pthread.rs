@@ -17,8 +17,9 @@ unsafe impl Sync for Pthread {}
 
 // SAFETY: the memory is all zeros until `init`. Afterwards only libc writes into it.
 unsafe impl ShmSafe for Pthread {
-    fn initial() -> Self {
-        Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))) }
     }
 }
 
@@ -86,8 +87,9 @@ unsafe impl Sync for PthreadCond {}
 
 // SAFETY: the memory is all zeros until `init`. Afterwards only libc writes into it.
 unsafe impl ShmSafe for PthreadCond {
-    fn initial() -> Self {
-        Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER))
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER))) }
     }
 }
 

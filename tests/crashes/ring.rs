@@ -14,7 +14,6 @@ use interlatch::channel::{
 use interlatch::platform::Ordering::Acquire;
 use interlatch::{Channel, Receiver, Region, RingBuffer, Sender, ShmSafe};
 use nix::sys::signal::Signal::SIGKILL;
-use std::array::from_fn;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
@@ -213,9 +212,7 @@ fn run_without_system_calls(ring: &Ring) {
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Shared {
-    #[shm(initial = from_fn(|_| ShmSafe::initial()))]
     rings: [Ring; WORKERS / 2],
-    #[shm(initial = from_fn(|_| ShmSafe::initial()))]
     tallies: [Tally; WORKERS / 2],
 }
 

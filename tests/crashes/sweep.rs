@@ -148,11 +148,11 @@ pub fn run(region: &Region, role: &str) {
     interlatch::sync::set_spinning(false);
     let perform = operations()[index].perform;
     // One-time initialization runs before the sweep.
-    let warm = Objects::initial();
-    sync::warm(&warm);
-    buffers::warm(&warm);
-    passing::warm(&warm);
-    ring::warm(&warm);
+    let warm = Objects::new_leaked();
+    sync::warm(warm);
+    buffers::warm(warm);
+    passing::warm(warm);
+    ring::warm(warm);
     ptrace::traceme().expect("the parent may trace");
     report("ready");
     raise(SIGSTOP).expect("a signal to itself");

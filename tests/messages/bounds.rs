@@ -10,9 +10,8 @@ use interlatch::channel::{
 };
 use interlatch::platform::robust::RobustListError;
 use interlatch::region::{ConfigError, ShmObject};
-use interlatch::sync::Deadline;
-use interlatch::sync::Timeout;
-use interlatch::{MessageQueue, Region, RegionError, RobustMutex};
+use interlatch::sync::{Deadline, Static, Timeout};
+use interlatch::{MessageQueue, Region, RegionError, RobustMutex, ShmSafe};
 use std::time::{Duration, Instant};
 
 type Queue = MessageQueue<[MessageCell]>;
@@ -138,7 +137,7 @@ fn queue_without_bytes_takes_empty_messages() {
 /// A thread can hold 128 robust locks. During an operation, the queue holds one more robust lock.
 #[test]
 fn thread_with_too_many_locks_gets_an_error() {
-    let locks = [const { RobustMutex::new(()) }; 128];
+    let locks = <[RobustMutex<()>; 128]>::new_leaked();
     with_queue(LIMITS, |queue| {
         let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
         assert!(
@@ -197,21 +196,22 @@ fn every_timeout_expires_without_a_change() {
 
 #[test]
 fn message_longer_than_all_cells_is_too_long() {
-    static QUEUE: MessageQueue<[MessageCell; 1]> = MessageQueue::from_cells(
+    static QUEUE: Static<MessageQueue<[MessageCell; 1]>> = MessageQueue::from_cells(
         [const { MessageCell::new() }; 1],
         QueueLimits {
             messages: 4,
             bytes: 1000,
         },
     );
-    let error = QUEUE.try_send(TYPE, &[0; CELL_PAYLOAD + 1]);
+    let queue = QUEUE.get();
+    let error = queue.try_send(TYPE, &[0; CELL_PAYLOAD + 1]);
     let too_long = ChannelError::MessageTooLong {
         length: CELL_PAYLOAD + 1,
         max: CELL_PAYLOAD,
     };
     assert_eq!(error, Err(TrySendError::Failed((), too_long)));
-    QUEUE
+    queue
         .try_send(TYPE, &[0; CELL_PAYLOAD])
         .expect("the message fits");
-    assert_eq!(QUEUE.try_send(TYPE, &[]), Err(TrySendError::Full(())));
+    assert_eq!(queue.try_send(TYPE, &[]), Err(TrySendError::Full(())));
 }

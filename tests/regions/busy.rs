@@ -41,9 +41,10 @@ const BUILT: u64 = 7;
 
 // SAFETY: the type is a number without a pointer, and no shared reference writes to it.
 unsafe impl ShmSafe for Halting {
-    fn initial() -> Self {
+    unsafe fn init_in_place(at: *mut Self) {
         raise(SIGSTOP).expect("the process can stop itself");
-        Self(BUILT)
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self(BUILT)) }
     }
 }
 

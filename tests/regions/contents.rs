@@ -146,8 +146,9 @@ fn attach_with_other_layout_names_both_layouts() {
         // SAFETY: the type consists of words without pointers, and no shared reference writes to
         // them.
         unsafe impl interlatch::ShmSafe for Config {
-            fn initial() -> Self {
-                Self([1; 4])
+            unsafe fn init_in_place(at: *mut Self) {
+                // SAFETY: the caller passes an aligned `at` that is valid for writes.
+                unsafe { at.write(Self([1; 4])) }
             }
         }
     }
@@ -158,8 +159,9 @@ fn attach_with_other_layout_names_both_layouts() {
         // SAFETY: the type consists of words without pointers, and no shared reference writes to
         // them.
         unsafe impl interlatch::ShmSafe for Config {
-            fn initial() -> Self {
-                Self([1; 5])
+            unsafe fn init_in_place(at: *mut Self) {
+                // SAFETY: the caller passes an aligned `at` that is valid for writes.
+                unsafe { at.write(Self([1; 5])) }
             }
         }
     }
@@ -296,8 +298,9 @@ fn one_process_uses_an_object_as_one_type() {
         // SAFETY: the type consists of numbers without pointers, and no shared reference writes to
         // them.
         unsafe impl interlatch::ShmSafe for Config {
-            fn initial() -> Self {
-                Self([0; 4])
+            unsafe fn init_in_place(at: *mut Self) {
+                // SAFETY: the caller passes an aligned `at` that is valid for writes.
+                unsafe { at.write(Self([0; 4])) }
             }
         }
     }
@@ -317,8 +320,8 @@ fn one_process_uses_an_object_as_one_type() {
     assert!(matches!(error, RegionError::OtherType { .. }), "{error}");
     let lengths = (
         config.0.len(),
-        two::Config::initial().0.len(),
-        numbers::Config::initial().0.len(),
+        two::Config::new_leaked().0.len(),
+        numbers::Config::new_leaked().0.len(),
     );
     assert_eq!(lengths, (4, 4, 4));
 }
@@ -394,8 +397,9 @@ fn type_name_may_use_any_alphabet() {
     struct Größe(u64);
     // SAFETY: the type is a number without a pointer, and no shared reference writes to it.
     unsafe impl ShmSafe for Größe {
-        fn initial() -> Self {
-            Self(7)
+        unsafe fn init_in_place(at: *mut Self) {
+            // SAFETY: the caller passes an aligned `at` that is valid for writes.
+            unsafe { at.write(Self(7)) }
         }
     }
     let region = Region::memfd("alphabet", 4096).expect("a page");
@@ -425,7 +429,7 @@ fn object_is_created_once() {
     let created: &Semaphore = same
         .create_or_attach("another", ())
         .expect("the region has room");
-    assert_eq!(created.permits(), Semaphore::initial().permits());
+    assert_eq!(created.permits(), Semaphore::empty().permits());
 }
 
 fn invalid_object_name_is_an_error() {
@@ -467,8 +471,9 @@ fn alignment_above_a_page_is_an_error() {
     struct Page([u8; 4096]);
     // SAFETY: the type consists of bytes without pointers, and no shared reference writes to them.
     unsafe impl ShmSafe for Page {
-        fn initial() -> Self {
-            Self([7; 4096])
+        unsafe fn init_in_place(at: *mut Self) {
+            // SAFETY: the caller passes an aligned `at` that is valid for writes.
+            unsafe { at.write(Self([7; 4096])) }
         }
     }
     #[repr(C, align(8192))]
@@ -476,8 +481,9 @@ fn alignment_above_a_page_is_an_error() {
     struct TwoPages([u8; 8192]);
     // SAFETY: the type consists of bytes without pointers, and no shared reference writes to them.
     unsafe impl ShmSafe for TwoPages {
-        fn initial() -> Self {
-            Self([0; 8192])
+        unsafe fn init_in_place(at: *mut Self) {
+            // SAFETY: the caller passes an aligned `at` that is valid for writes.
+            unsafe { at.write(Self([0; 8192])) }
         }
     }
     let region = Region::memfd("aligned", 1 << 16).expect("the region has room");
@@ -489,7 +495,7 @@ fn alignment_above_a_page_is_an_error() {
         matches!(error, Some(RegionError::Alignment(8192))),
         "{error:?}"
     );
-    assert_eq!(TwoPages::initial().0[0], 0);
+    assert_eq!(TwoPages::new_leaked().0[0], 0);
 }
 
 fn invalid_config_is_an_error() {

@@ -36,8 +36,9 @@ struct IndexedSemaphore(u64);
 
 // SAFETY: the type is a number that is never written through a shared reference.
 unsafe impl ShmSafe for IndexedSemaphore {
-    fn initial() -> Self {
-        Self::with_permits(0)
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::with_permits(0)) }
     }
 }
 
@@ -100,7 +101,7 @@ impl Stage for Threads {
         // scenario.
         let scenario = &*Box::leak(Box::new(scenario));
         for _ in 0..ROUNDS {
-            let round: &Round<S> = Box::leak(Box::new(Round::initial()));
+            let round: &Round<S> = Round::new_leaked();
             let (report, reports) = mpsc::channel();
             for participant in 0..scenario.participants.len() {
                 let report = report.clone();

@@ -113,9 +113,9 @@ struct Threads;
 
 impl Stage for Threads {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        let rounds: Vec<Round<S>> = (0..round_count()).map(|_| Round::initial()).collect();
         // The rounds and the scenario are leaked, because a hanging thread may outlive the test and
         // still use both.
+        let rounds: Vec<&Round<S>> = (0..round_count()).map(|_| Round::new_leaked()).collect();
         let (rounds, scenario) = (&*rounds.leak(), &*Box::leak(Box::new(scenario)));
         let (report, reports) = mpsc::channel();
         for participant in 0..scenario.participants.len() {

@@ -12,7 +12,7 @@ pub type Participant<S> = fn(&S);
 ///
 /// A scenario has a name (the property as an identifier), participants that share a state of type
 /// `S`, and a verification of the final state. Participants check what they observe with
-/// assertions. The state starts as [`ShmSafe::initial`].
+/// assertions. [`ShmSafe::init_in_place`] initializes the state.
 ///
 /// The same scenario runs in several environments. In a [`Model`](crate::Model), every interleaving
 /// is explored. A [`Stage`] runs the scenario on threads or processes.
@@ -174,7 +174,7 @@ pub(crate) trait Instance: Sync {
 }
 
 struct TypedInstance<S> {
-    state: S,
+    state: Box<S>,
     participants: Vec<Participant<S>>,
     verify: fn(&S),
 }
@@ -186,6 +186,19 @@ impl<S: Sync> Instance for TypedInstance<S> {
 
     fn verify(&self) {
         (self.verify)(&self.state);
+    }
+}
+
+/// Returns a state with its initial value.
+///
+/// The engine on loom drops the state after all simulated processes have ended. The engine on
+/// threads never drops it, because a thread may leak a robust lock in it.
+fn boxed_initial_state<S: ShmSafe>() -> Box<S> {
+    let mut state = Box::<S>::new_uninit();
+    // SAFETY: the new memory has the layout of `S`, and only this call has its address.
+    unsafe {
+        S::init_in_place(state.as_mut_ptr());
+        state.assume_init()
     }
 }
 
@@ -202,7 +215,7 @@ impl ErasedScenario {
             rechecks: scenario.rechecks,
             start: Box::new(move || {
                 Box::new(TypedInstance {
-                    state: S::initial(),
+                    state: boxed_initial_state(),
                     participants,
                     verify,
                 })
@@ -273,8 +286,9 @@ unsafe impl Sync for RaceCell {}
 
 // SAFETY: the value is a plain number without a pointer. Every bit pattern is a valid number.
 unsafe impl ShmSafe for RaceCell {
-    fn initial() -> Self {
-        Self::new(0)
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::new(0)) }
     }
 }
 

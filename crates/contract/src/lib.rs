@@ -33,9 +33,24 @@ pub mod semaphore;
 pub mod semaphore_pair;
 pub mod specification;
 
+use interlatch::platform::ShmSafe;
 use interlatch::sync::{Deadline, Timeout};
 pub(crate) use interlatch_check::{RaceCell, Scenario, Stage};
+use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
+
+/// Returns the initial value of a type by value.
+///
+/// # Safety
+/// The object is not moved, freed or overwritten while a process holds a robust lock in it.
+pub(crate) unsafe fn initial<T: ShmSafe>() -> T {
+    let mut value = MaybeUninit::uninit();
+    // SAFETY: `value` is aligned and valid for writes of a `T`.
+    unsafe {
+        T::init_in_place(value.as_mut_ptr());
+        value.assume_init()
+    }
+}
 
 /// Runs every scenario of every primitive that lives in shared memory.
 ///

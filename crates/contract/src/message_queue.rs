@@ -2,7 +2,7 @@
 //!
 //! All bytes of a message equal its type, so a torn message is detected.
 
-use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial, short_timeout};
 use interlatch::channel::message_queue::{
     LengthPolicy, MessageCell, MessageQueue, MessageQueueExt, MessageType, Received, Select,
 };
@@ -41,7 +41,8 @@ fn full_queue<Q: MessageQueueExt>() -> QueueState<Q>
 where
     QueueState<Q>: ShmSafe,
 {
-    let full = QueueState::initial();
+    // SAFETY: the calling thread holds no lock of the queue when the queue moves into its place.
+    let full = unsafe { initial::<QueueState<Q>>() };
     (1..=3).for_each(|number| send(&full.queue, number, SHORT));
     full
 }

@@ -28,8 +28,9 @@ pub trait Factory: Sync {
 
 // SAFETY: all participants share one address space, or `T` contains only numbers and no pointers.
 unsafe impl<T: Factory + 'static> ShmSafe for ProcessLocal<T> {
-    fn initial() -> Self {
-        Self(T::create())
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self(T::create())) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A send does not wait for a receiver, and the list of segments is consistent after the death of
 //! any process.
 
-use super::{RaceCell, Scenario, Stage, short_timeout};
+use super::{RaceCell, Scenario, Stage, initial, short_timeout};
 use interlatch::channel::{
     ChannelError, Direction, GrowthLimit, RecvTimeoutError, Segment, SegmentList, Segments,
     SendTimeoutError, Slot,
@@ -61,10 +61,13 @@ pub struct PooledList {
 // SAFETY: all users run the same program, so the pairs in the pool have the same layout everywhere.
 // Every bit pattern is valid for all parts.
 unsafe impl ShmSafe for PooledList {
-    fn initial() -> Self {
-        Self {
-            list: SegmentList::new(GROWTH),
-            pool: core::array::from_fn(|_| (RaceCell::new(0), One::initial())),
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too. A segment has no lock.
+        unsafe {
+            SegmentList::init_in_place(&raw mut (*at).list, GROWTH);
+            let pool = core::array::from_fn(|_| (RaceCell::new(0), initial::<One>()));
+            (&raw mut (*at).pool).write(pool);
         }
     }
 }
@@ -172,7 +175,8 @@ unsafe impl Segments for Shrinking {
         _number: u64,
         act: impl FnOnce(&Segment<u64, [Slot<u64>; 0]>) -> R,
     ) -> Result<R, Infallible> {
-        Ok(act(&ShmSafe::initial()))
+        // SAFETY: a segment has no lock.
+        Ok(act(&unsafe { initial() }))
     }
 
     fn remove(&self, _number: u64) {}

@@ -1,6 +1,6 @@
 //! The promises of a counting semaphore.
 
-use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial};
 use interlatch::platform::{AtomicU32, Deadline, Ordering, ShmSafe};
 use interlatch::sync::{MAX_PERMITS, RawSemaphore, Semaphore, Timeout};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use std::time::Duration;
 #[derive(Debug, ShmSafe)]
 pub struct SemaphoreState<P: RawSemaphore> {
     empty: P,
-    #[shm(initial = with_permits(1))]
+    #[shm(initial = with_permits::<P>(1))]
     one: P,
-    #[shm(initial = with_permits(2))]
+    #[shm(initial = with_permits::<P>(2))]
     two: P,
     number: RaceCell,
     inside: AtomicU32,
@@ -21,7 +21,8 @@ pub struct SemaphoreState<P: RawSemaphore> {
 }
 
 fn with_permits<P: RawSemaphore + ShmSafe>(permits: u32) -> P {
-    let semaphore = P::initial();
+    // SAFETY: no process uses the semaphore before it is in its place.
+    let semaphore = unsafe { initial::<P>() };
     semaphore.release(permits).expect("few permits");
     semaphore
 }

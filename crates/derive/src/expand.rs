@@ -1,7 +1,7 @@
 //! The code that a derive macro generates.
 
 use crate::input::{Field, Input};
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use std::collections::HashSet;
 use syn::spanned::Spanned;
@@ -43,21 +43,39 @@ pub fn shm_safe(input: &Input) -> TokenStream {
     let identity = shm_type(input);
     let generics = bounded(input, &quote!(::interlatch::region::ShmSafe));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    // The user's expressions cannot name identifiers with this span.
+    let at = Ident::new("at", Span::mixed_site());
+    let value = Ident::new("value", Span::mixed_site());
     let fields = input.fields.iter().map(|field| {
         let Field {
             member,
             ty,
             initial,
         } = field;
-        let initial = match initial {
-            Some(initial) => quote!(#initial),
-            None => {
-                quote_spanned! { ty.span() => <#ty as ::interlatch::region::ShmSafe>::initial() }
-            }
-        };
         // The unsafe implementation requires that every field is `ShmSafe`. The bound of this
         // function makes the compiler check this requirement.
-        quote_spanned! { ty.span() => #member: shm_safe_field::<#ty>(#initial) }
+        let check = quote_spanned! { ty.span() => shm_safe_field::<#ty>(); };
+        let write = match initial {
+            // The expression is outside the unsafe block, so it cannot call unsafe functions.
+            Some(initial) => quote! {
+                let #value = #initial;
+                // SAFETY: as below.
+                unsafe {
+                    ::interlatch::region::InitialValue::<#ty>::write_to(
+                        #value,
+                        &raw mut (*#at).#member,
+                    )
+                }
+            },
+            None => quote! {
+                // SAFETY: the caller passes an aligned pointer that is valid for writes of the
+                // struct, so a pointer to the field is aligned and valid for writes of the field.
+                unsafe {
+                    <#ty as ::interlatch::region::ShmSafe>::init_in_place(&raw mut (*#at).#member)
+                }
+            },
+        };
+        quote! { { #check #write } }
     });
     quote! {
         #identity
@@ -70,11 +88,9 @@ pub fn shm_safe(input: &Input) -> TokenStream {
         #where_clause
         {
             #[track_caller]
-            fn initial() -> Self {
-                fn shm_safe_field<T: ::interlatch::region::ShmSafe>(field: T) -> T {
-                    field
-                }
-                Self { #(#fields),* }
+            unsafe fn init_in_place(#at: *mut Self) {
+                fn shm_safe_field<T: ::interlatch::region::ShmSafe>() {}
+                #(#fields)*
             }
         }
     }

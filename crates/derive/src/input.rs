@@ -68,12 +68,20 @@ fn fields_of<'a>(input: &'a DeriveInput, derive: &str) -> Result<&'a Fields> {
 /// Checks that the struct has a suitable `repr` attribute. Without such an attribute, the compiler
 /// chooses the order of the fields, which may differ between programs.
 fn check_repr(input: &DeriveInput, derive: &str) -> Result<()> {
-    let mut is_defined = false;
+    let (mut is_defined, mut is_packed) = (false, false);
     for attribute in input.attrs.iter().filter(|it| it.path().is_ident("repr")) {
         let words = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)?;
         is_defined |= words
             .iter()
             .any(|word| word.path().is_ident("C") || word.path().is_ident("transparent"));
+        is_packed |= words.iter().any(|word| word.path().is_ident("packed"));
+    }
+    if is_packed && derive == "ShmSafe" {
+        return Err(Error::new_spanned(
+            &input.ident,
+            "`ShmSafe` cannot be derived for a packed struct: its locks would not be aligned. \
+             Remove `packed` from the `repr` attribute",
+        ));
     }
     match is_defined {
         true => Ok(()),

@@ -26,7 +26,8 @@ pub fn derive_shm_type(tokens: TokenStream) -> TokenStream {
 ///
 /// The struct needs `#[repr(C)]` or `#[repr(transparent)]`. The struct's initial value consists of
 /// the initial values of its fields. `#[shm(initial = Semaphore::binary())]` on a field gives the
-/// field another initial value.
+/// field another initial value. The expression is a value of the field's type, or the `Static` that
+/// the constructor of a robust type returns.
 #[proc_macro_derive(ShmSafe, attributes(shm))]
 pub fn derive_shm_safe(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);

@@ -17,12 +17,12 @@ use std::time::Duration;
 /// use interlatch::channel::{Slot, TrySendError};
 /// use interlatch::{BytePipe, Channel};
 ///
-/// static PIPE: BytePipe<[Slot<u8>; 4]> = BytePipe::from_slots([const { Slot::new() }; 4]);
-/// let sender = PIPE.sender()?;
+/// let pipe = BytePipe::from_slots([const { Slot::new() }; 4]).leak();
+/// let sender = pipe.sender()?;
 /// assert_eq!(sender.try_write(b"abc"), Ok(3));
 /// assert_eq!(sender.try_write(b"de"), Err(TrySendError::Full(())), "a small write is atomic");
 /// assert_eq!(sender.try_write(b"defgh"), Ok(1), "a large write is not");
-/// drop(PIPE.receiver()?);
+/// drop(pipe.receiver()?);
 /// assert_eq!(sender.try_write(b"e"), Err(TrySendError::Disconnected(())));
 /// # Ok::<(), interlatch::channel::AttachError>(())
 /// ```
@@ -74,8 +74,8 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sender<'_, BytePipe<S, M
 /// use interlatch::channel::{Slot, TryRecvError};
 /// use interlatch::{BytePipe, Channel};
 ///
-/// static PIPE: BytePipe<[Slot<u8>; 4]> = BytePipe::from_slots([const { Slot::new() }; 4]);
-/// let (sender, receiver) = (PIPE.sender()?, PIPE.receiver()?);
+/// let pipe = BytePipe::from_slots([const { Slot::new() }; 4]).leak();
+/// let (sender, receiver) = (pipe.sender()?, pipe.receiver()?);
 /// let mut bytes = [0; 8];
 /// assert_eq!(receiver.try_read(&mut bytes), Err(TryRecvError::Empty));
 /// assert_eq!(sender.try_write(b"abc"), Ok(3));

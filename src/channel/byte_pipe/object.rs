@@ -9,8 +9,8 @@ use crate::channel::{
 use crate::platform::pipe::PIPE_BUF;
 use crate::platform::robust::commit;
 use crate::platform::{
-    ConfigError, HeaderAndSlots, MemoryReader, Parameter, ShmObject, ShmSafe, ShmType, TypeInfo,
-    UnsafeCell, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, Parameter, ShmObject, ShmSafe, ShmType, Static,
+    TypeInfo, UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -130,32 +130,56 @@ unsafe impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sync for BytePipe
 unsafe impl<const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
     for BytePipe<[Slot<u8>; N], MAX_ENDPOINTS>
 {
-    fn initial() -> Self {
-        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_CAPACITY };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots.
+        unsafe {
+            Header::<MAX_ENDPOINTS>::init(at.cast());
+            Slot::init_array(&raw mut (*at).slots);
+        }
     }
 }
 
 impl<const N: usize, const MAX_ENDPOINTS: usize> BytePipe<[Slot<u8>; N], MAX_ENDPOINTS> {
+    const ASSERT_CAPACITY: () = assert!(N > 0, "the capacity must be at least 1");
+
     constructor! {
         /// Creates an empty pipe with these slots, for a `static`. An array without slots does not
         /// compile.
-        pub fn from_slots(slots: [Slot<u8>; N]) -> Self {
-            const { assert!(N > 0, "the capacity must be at least 1") };
-            Self::with_slots(slots)
-        }
-    }
-
-    constructor! {
-        fn with_slots(slots: [Slot<u8>; N]) -> Self {
-            Self {
-                lock: RobustMutex::new(()),
+        pub fn from_slots(slots: [Slot<u8>; N]) -> Static<Self> {
+            const { Self::ASSERT_CAPACITY };
+            Static::new(Self {
+                lock: RobustMutex::by_value(()),
                 not_full: Condvar::new(),
                 not_empty: Condvar::new(),
                 written: UnsafeCell::new(0),
                 read: UnsafeCell::new(0),
                 ends: Endpoints::new(),
                 slots,
-            }
+            })
+        }
+    }
+}
+
+/// A pipe without its slots, which follow it.
+type Header<const MAX_ENDPOINTS: usize> = BytePipe<[Slot<u8>; 0], MAX_ENDPOINTS>;
+
+impl<const MAX_ENDPOINTS: usize> Header<MAX_ENDPOINTS> {
+    /// Initializes all fields before the slots.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            Condvar::init_in_place(&raw mut (*at).not_full);
+            Condvar::init_in_place(&raw mut (*at).not_empty);
+            (&raw mut (*at).written).write(UnsafeCell::new(0));
+            (&raw mut (*at).read).write(UnsafeCell::new(0));
+            Endpoints::init_in_place(&raw mut (*at).ends);
         }
     }
 }
@@ -177,8 +201,7 @@ impl<const MAX_ENDPOINTS: usize> ShmType for BytePipe<[Slot<u8>], MAX_ENDPOINTS>
         .with_parameters(&[Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64)]);
 }
 
-type Memory<const MAX_ENDPOINTS: usize> =
-    HeaderAndSlots<BytePipe<[Slot<u8>; 0], MAX_ENDPOINTS>, Slot<u8>>;
+type Memory<const MAX_ENDPOINTS: usize> = HeaderAndSlots<Header<MAX_ENDPOINTS>, Slot<u8>>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The bytes follow the header at
 // the offset that the unsized type requires.
@@ -191,9 +214,9 @@ unsafe impl<const MAX_ENDPOINTS: usize> ShmObject for BytePipe<[Slot<u8>], MAX_E
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        // SAFETY: the caller fulfills the safety conditions of `write_header`. No slot is read
-        // before it has been written.
-        unsafe { Memory::<MAX_ENDPOINTS>::write_header(at, BytePipe::with_slots([])) }
+        // SAFETY: the caller guarantees memory of this layout, which begins with the header. No
+        // slot is read before it has been written.
+        unsafe { Header::<MAX_ENDPOINTS>::init(at.cast()) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {

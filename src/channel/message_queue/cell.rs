@@ -23,12 +23,13 @@ const CELL_SIZE: usize = 128;
 /// ```
 /// use interlatch::channel::message_queue::{MessageCell, MessageQueueExt, MessageType, QueueLimits, Select};
 /// use interlatch::MessageQueue;
+/// use interlatch::sync::Static;
 ///
 /// const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 200 };
-/// static QUEUE: MessageQueue<[MessageCell; LIMITS.cells()]> =
+/// static QUEUE: Static<MessageQueue<[MessageCell; LIMITS.cells()]>> =
 ///     MessageQueue::from_cells([const { MessageCell::new() }; _], LIMITS);
-/// QUEUE.try_send(MessageType::LOWEST, &[7; 200])?;
-/// assert_eq!(QUEUE.try_receive(Select::First)?.bytes, [7; 200]);
+/// QUEUE.get().try_send(MessageType::LOWEST, &[7; 200])?;
+/// assert_eq!(QUEUE.get().try_receive(Select::First)?.bytes, [7; 200]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]

@@ -9,7 +9,7 @@ use crate::channel::OperationError;
 use crate::channel::{ChannelError, RecvTimeoutError, SendTimeoutError};
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, ShmObject, ShmSafe,
-    ShmType, TypeInfo, constructor,
+    ShmType, Static, TypeInfo, constructor,
 };
 use crate::sync::{Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -137,23 +137,15 @@ impl<const N: usize> MessageQueue<[MessageCell; N]> {
         /// # Panics
         /// Panics if there are no cells or if the message limit is 0. For a `static`, this is a
         /// compile-time error.
-        pub fn from_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
+        pub fn from_cells(cells: [MessageCell; N], limits: QueueLimits) -> Static<Self> {
             assert!(N > 0, "a message queue needs at least one cell");
             assert!(limits.messages > 0, "the message limit must be at least 1");
-            Self::with_cells(cells, limits)
-        }
-    }
-
-    constructor! {
-        /// Creates the queue. If `cells` is empty, the result is the header of a queue whose cells
-        /// follow the header in memory.
-        fn with_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
-            Self {
-                lock: RobustMutex::new(()),
+            Static::new(Self {
+                lock: RobustMutex::by_value(()),
                 arrived: Condvar::new(),
                 removed: Condvar::new(),
                 store: MessageStore::new(limits, cells),
-            }
+            })
         }
     }
 }
@@ -162,9 +154,13 @@ impl<const N: usize> MessageQueue<[MessageCell; N]> {
 // each number that it reads, and all changes are made under the lock.
 unsafe impl<const N: usize> ShmSafe for MessageQueue<[MessageCell; N]> {
     /// Creates an empty queue with the limits that [`QueueLimits::from_cells`] returns.
-    fn initial() -> Self {
-        let limits = QueueLimits::from_cells(N);
-        Self::with_cells(core::array::from_fn(|_| MessageCell::new()), limits)
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // cells have the same offsets for every number of cells.
+        unsafe {
+            Header::init(at.cast(), QueueLimits::from_cells(N));
+            MessageStore::init_cells(&raw mut (*at).store);
+        }
     }
 }
 
@@ -187,9 +183,9 @@ unsafe impl ShmObject for MessageQueue<[MessageCell]> {
     }
 
     unsafe fn init(at: *mut u8, limits: QueueLimits) {
-        // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The cells need
-        // no initialization, because the new header links to no cell.
-        unsafe { Memory::write_header(at, Header::with_cells([], limits)) }
+        // SAFETY: the caller guarantees memory of this layout, which begins with the header. The
+        // cells need no initialization, because the new header links to no cell.
+        unsafe { Header::init(at.cast(), limits) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, limits: QueueLimits) -> &'a Self {
@@ -204,6 +200,21 @@ impl ShmType for MessageQueue<[MessageCell]> {
 }
 
 impl Header {
+    /// Initializes all fields before the cells.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self, limits: QueueLimits) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            Condvar::init_in_place(&raw mut (*at).arrived);
+            Condvar::init_in_place(&raw mut (*at).removed);
+            (&raw mut (*at).store).write(MessageStore::new(limits, []));
+        }
+    }
+
     /// Reads the state of a queue with any number of cells.
     pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<QueueState> {
         let from = |offset: usize| OffsetReader(reader, offset as u64);

@@ -92,6 +92,21 @@ impl<C: MessageCells> MessageStore<C> {
     }
 }
 
+impl<const N: usize> MessageStore<[MessageCell; N]> {
+    /// Initializes the cells in place.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes, and no other access to the cells happens during the
+    /// call.
+    pub(super) unsafe fn init_cells(at: *mut Self) {
+        // SAFETY: the caller passes an `at` that is valid for writes, so each cell is too.
+        unsafe {
+            let first = (&raw mut (*at).cells).cast::<MessageCell>();
+            (0..N).for_each(|index| first.add(index).write(MessageCell::new()));
+        }
+    }
+}
+
 impl MessageStore<[MessageCell; 0]> {
     /// Reads the limits and the numbers of messages and bytes, clamped to the limits.
     pub(super) fn read_counts(reader: &dyn MemoryReader) -> Option<(QueueLimits, u64, u64)> {

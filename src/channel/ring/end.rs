@@ -69,7 +69,7 @@ pub(super) struct RingEnd {
 impl RingEnd {
     constructor! {
         pub(super) fn new() -> Self {
-            Self { flags: AtomicU32::new(0), owner: RawRobustMutex::new() }
+            Self { flags: AtomicU32::new(0), owner: RawRobustMutex::by_value() }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::channel::{
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
-    ShmType, TypeInfo, constructor,
+    ShmType, Static, TypeInfo, constructor,
 };
 use crate::sync::{LockState, Timeout};
 use core::alloc::Layout;
@@ -82,10 +82,6 @@ use core::mem::offset_of;
 /// read-modify-write for each item or slice instead, which takes a few more nanoseconds. If such a
 /// process attaches while the other side is already running, the first sleep of the attached
 /// process may last one recheck interval too long.
-///
-/// # Leaks
-/// The rule of [`RawRobustMutex`](crate::sync::RawRobustMutex) applies: the ring must not be moved,
-/// freed or unmapped while a leaked handle is held.
 ///
 /// # How it works
 /// | word | written by | meaning |
@@ -169,31 +165,39 @@ impl<T, S: Slots<T>> RingBuffer<T, S> {
 }
 
 impl<T: Pod, const N: usize> RingBuffer<T, [Slot<T>; N]> {
+    const ASSERT_CAPACITY: () = assert!(N > 0, "the capacity must be at least 1");
+
     constructor! {
         /// Creates an empty ring with these slots, for a `static`. An array without slots does not
         /// compile.
-        pub fn from_slots(slots: [Slot<T>; N]) -> Self {
-            const { assert!(N > 0, "the capacity must be at least 1") };
-            Self::with_slots(slots)
+        pub fn from_slots(slots: [Slot<T>; N]) -> Static<Self> {
+            const { Self::ASSERT_CAPACITY };
+            Static::new(Self::with_slots(slots))
         }
     }
 }
 
 impl<T: Pod> RingBuffer<T, Box<[Slot<T>]>> {
-    /// Creates an empty ring on the heap.
+    /// Creates an empty ring with its slots on the heap.
     ///
     /// # Errors
     /// Fails if the capacity is 0 or does not fit into memory.
-    pub fn with_capacity(capacity: usize) -> Result<Self, ConfigError> {
-        Ok(Self::with_slots(store::boxed(capacity)?))
+    pub fn with_capacity(capacity: usize) -> Result<Static<Self>, ConfigError> {
+        Ok(Static::new(Self::with_slots(store::boxed(capacity)?)))
     }
 }
 
 // SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, `RingCursor`
 // clamps the positions to the capacity, and all changes are atomic or made by the owner of a side.
 unsafe impl<T: Pod, const N: usize> ShmSafe for RingBuffer<T, [Slot<T>; N]> {
-    fn initial() -> Self {
-        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_CAPACITY };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots.
+        unsafe {
+            Header::<T>::init(at.cast());
+            Slot::init_array(&raw mut (*at).slots);
+        }
     }
 }
 
@@ -206,7 +210,21 @@ impl<T: Pod, const N: usize> ShmType for RingBuffer<T, [Slot<T>; N]> {
         ]);
 }
 
-type Memory<T> = HeaderAndSlots<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+/// A ring without its slots, which follow it.
+type Header<T> = RingBuffer<T, [Slot<T>; 0]>;
+
+impl<T> Header<T> {
+    /// Initializes all fields before the slots.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::with_slots([])) }
+    }
+}
+
+type Memory<T> = HeaderAndSlots<Header<T>, Slot<T>>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow the header at
 // the offset that the unsized type requires, and items are valid for every bit pattern.
@@ -219,9 +237,9 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The slots need
-        // no initialization: the two positions of a new ring mark every slot as empty.
-        unsafe { Memory::<T>::write_header(at, RingBuffer::with_slots([])) }
+        // SAFETY: the caller guarantees memory of this layout, which begins with the header. The
+        // slots need no initialization: the two positions of a new ring mark every slot as empty.
+        unsafe { Header::<T>::init(at.cast()) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
@@ -290,6 +308,24 @@ impl<T: Pod, S: Slots<T> + ?Sized> Buffer for RingBuffer<T, S> {
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
         cursor.recv(timeout)
+    }
+
+    fn send_ref_with(
+        &self,
+        cursor: &SendCursor<'_, T>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        cursor.send_ref(item, timeout)
+    }
+
+    fn recv_into_with(
+        &self,
+        cursor: &RecvCursor<'_, T>,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
+        cursor.recv_into(destination, timeout)
     }
 
     fn len(&self) -> usize {

@@ -24,6 +24,20 @@ impl<T: Pod> RecvCursor<'_, T> {
         Ok(item)
     }
 
+    /// Receives an item into `destination`.
+    pub(super) fn recv_into(
+        &self,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
+        self.wait_for_slot(timeout)?;
+        // SAFETY: the slot is filled and belongs to this side. Copying the item is sound for the
+        // same reasons as in `recv`.
+        unsafe { self.next_slot().take_into(destination) };
+        self.advance(1);
+        Ok(())
+    }
+
     /// Receives the available items that fit into `items`, waiting for the first item.
     fn recv_available(&self, items: &mut [T], timeout: Timeout) -> Result<usize, OperationError> {
         let count = self.wait_for_slots(items.len(), timeout)?;
@@ -46,7 +60,7 @@ impl<T: Pod> RecvCursor<'_, T> {
 unsafe fn copy_out<T: Pod>(slots: &[Slot<T>], items: &mut [T]) {
     for (slot, item) in slots.iter().zip(items) {
         // SAFETY: the caller owns the filled slot.
-        *item = unsafe { slot.take() };
+        unsafe { slot.take_into(item) };
     }
 }
 
@@ -57,7 +71,7 @@ unsafe fn copy_out<T: Pod>(slots: &[Slot<T>], items: &mut [T]) {
 /// use interlatch::channel::{RecvError, TryRecvError};
 /// use interlatch::{Channel, RingBuffer};
 ///
-/// let ring = RingBuffer::with_capacity(4)?;
+/// let ring = RingBuffer::with_capacity(4)?.leak();
 /// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
 /// let mut items = [0; 8];
 /// assert_eq!(receiver.try_recv_slice(&mut items), Err(TryRecvError::Empty));

@@ -24,6 +24,16 @@ impl<T: Pod> SendCursor<'_, T> {
         Ok(())
     }
 
+    /// Sends a copy of an item.
+    pub(super) fn send_ref(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
+        self.wait_for_slot(timeout)?;
+        // SAFETY: the slot is free and belongs to this side. An earlier item in the slot was copied
+        // out and is `Pod`.
+        unsafe { self.next_slot().put_from(item) };
+        self.advance(1);
+        Ok(())
+    }
+
     /// Sends as many items as there are free slots, waiting for the first slot. Returns the number
     /// of sent items.
     #[inline]
@@ -48,7 +58,7 @@ unsafe fn fill<T: Pod>(slots: &[Slot<T>], items: &[T]) {
     for (slot, item) in slots.iter().zip(items) {
         // SAFETY: the caller owns the slot. An earlier item in the slot is `Pod`, so it needs no
         // drop.
-        unsafe { slot.put(*item) };
+        unsafe { slot.put_from(item) };
     }
 }
 
@@ -59,7 +69,7 @@ unsafe fn fill<T: Pod>(slots: &[Slot<T>], items: &[T]) {
 /// use interlatch::channel::TrySendError;
 /// use interlatch::{Channel, RingBuffer};
 ///
-/// let ring = RingBuffer::with_capacity(2)?;
+/// let ring = RingBuffer::with_capacity(2)?.leak();
 /// let mut sender = ring.sender()?;
 /// assert_eq!(sender.try_send(1), Ok(()));
 /// assert_eq!(sender.try_send_slice(&[2, 3]), Ok(1), "one slot was free");

@@ -8,7 +8,7 @@ use crate::channel::{
 };
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
-    ShmType, TypeInfo, constructor,
+    ShmType, Static, TypeInfo, constructor, repeat,
 };
 use crate::sync::{
     Condvar, LockState, LockedPair, PairSide, PairSlot, PairSlots, RobustSemaphorePair, Timeout,
@@ -24,15 +24,6 @@ const MAX_LOCKED_COPY: usize = 1024;
 
 /// A slot for one item, with the lock of its current user.
 pub type TurnSlot<T> = PairSlot<Slot<T>>;
-
-impl<T> TurnSlot<T> {
-    constructor! {
-        /// Creates an empty slot.
-        pub fn empty() -> Self {
-            Self::with_payload(Slot::new())
-        }
-    }
-}
 
 /// A bounded buffer for large items that survives the death of its users.
 ///
@@ -127,8 +118,11 @@ where
 unsafe impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
     for RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
 {
-    fn initial() -> Self {
-        Self::from_slots(core::array::from_fn(|_| TurnSlot::empty()))
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_CAPACITY };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots.
+        unsafe { Header::<T, MAX_ENDPOINTS>::init_with_slots(at.cast(), N) }
     }
 }
 
@@ -147,26 +141,43 @@ impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmType
 impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
 {
-    constructor! {
-        /// Creates an empty buffer from an array of slots, for use in a `static`.
-        ///
-        /// An array without slots does not compile.
-        pub fn from_slots(slots: [TurnSlot<T>; N]) -> Self {
-            const { assert!(N > 0, "a capacity of at least 1") };
-            Self::with_slots(slots)
-        }
-    }
+    const ASSERT_CAPACITY: () = assert!(N > 0, "a capacity of at least 1");
 
     constructor! {
-        fn with_slots(slots: [TurnSlot<T>; N]) -> Self {
-            Self { endpoints: Endpoints::new(), item: PhantomData, turns: RobustSemaphorePair::with_slots(slots) }
+        /// Creates an empty buffer, for use in a `static`.
+        ///
+        /// A buffer without slots does not compile.
+        pub fn new() -> Static<Self> {
+            const { Self::ASSERT_CAPACITY };
+            let slots = repeat!(TurnSlot::with_payload(Slot::new()));
+            let turns = RobustSemaphorePair::with_slots(slots);
+            Static::new(Self { endpoints: Endpoints::new(), item: PhantomData, turns })
+        }
+    }
+}
+
+/// A buffer without its slots, which follow it.
+type Header<T, const MAX_ENDPOINTS: usize> =
+    RobustBoundedBuffer<T, [TurnSlot<T>; 0], MAX_ENDPOINTS>;
+
+impl<T, const MAX_ENDPOINTS: usize> Header<T, MAX_ENDPOINTS> {
+    /// Initializes a buffer in place: the header at `at`, and the `count` slots that follow it.
+    ///
+    /// # Safety
+    /// `at` is aligned, the header and its slots are valid for writes, and no other access to these
+    /// bytes happens during the call.
+    unsafe fn init_with_slots(at: *mut Self, count: usize) {
+        // SAFETY: the caller passes memory that is valid for writes, so the fields are too.
+        unsafe {
+            Endpoints::init_in_place(&raw mut (*at).endpoints);
+            let turns = &raw mut (*at).turns;
+            RobustSemaphorePair::init_with_slots(turns, count, |slot| Slot::init(slot));
         }
     }
 }
 
 /// The memory of a buffer with its slots behind the header.
-type Memory<T, const MAX_ENDPOINTS: usize> =
-    HeaderAndSlots<RobustBoundedBuffer<T, [TurnSlot<T>; 0], MAX_ENDPOINTS>, TurnSlot<T>>;
+type Memory<T, const MAX_ENDPOINTS: usize> = HeaderAndSlots<Header<T, MAX_ENDPOINTS>, TurnSlot<T>>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
 // the offset that the unsized type requires, and items are valid for every bit pattern.
@@ -181,16 +192,9 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
     }
 
     unsafe fn init(at: *mut u8, capacity: usize) {
-        let header = RobustBoundedBuffer::<T, [TurnSlot<T>; 0], MAX_ENDPOINTS>::with_slots([]);
-        let object = Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *mut Self;
-        // SAFETY: the caller guarantees memory of this layout that is valid for writes, and no
-        // other code accesses that memory. An empty slot has the bytes of `Slot::new`, which are
-        // zeros.
-        unsafe {
-            Memory::<T, MAX_ENDPOINTS>::write_header(at, header);
-            let turns = &raw mut (*object).turns;
-            RobustSemaphorePair::init_slots(turns, |slot| slot.write_bytes(0, 1));
-        }
+        // SAFETY: the caller guarantees memory of this layout that is valid for writes, and
+        // excludes other accesses.
+        unsafe { Header::<T, MAX_ENDPOINTS>::init_with_slots(at.cast(), capacity) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {

@@ -8,7 +8,7 @@ use crate::channel::{
     AttachError, BufferState, ChannelError, Direction, EndState, Endpoint, OperationError,
 };
 use crate::platform::robust::commit;
-use crate::platform::{MemoryReader, OffsetReader, UnsafeCell, constructor, repeat};
+use crate::platform::{MemoryReader, OffsetReader, ShmSafe, UnsafeCell, constructor, repeat};
 use crate::sync::{
     Condvar, LockError, LockState, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
     RobustMutex, Timeout,
@@ -35,8 +35,22 @@ struct Handles<const MAX_ENDPOINTS: usize> {
 impl<const MAX_ENDPOINTS: usize> Handles<MAX_ENDPOINTS> {
     constructor! {
         fn new() -> Self {
-            const { assert!(MAX_ENDPOINTS > 0, "MAX_ENDPOINTS is at least 1") };
-            Self { opened: UnsafeCell::new(0), slots: repeat!(RawRobustMutex::new()) }
+            const { Self::ASSERT_SLOTS };
+            Self { opened: UnsafeCell::new(0), slots: repeat!(RawRobustMutex::by_value()) }
+        }
+    }
+
+    const ASSERT_SLOTS: () = assert!(MAX_ENDPOINTS > 0, "MAX_ENDPOINTS is at least 1");
+
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_SLOTS };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            (&raw mut (*at).opened).write(UnsafeCell::new(0));
+            <[RawRobustMutex; MAX_ENDPOINTS]>::init_in_place(&raw mut (*at).slots);
         }
     }
 
@@ -156,6 +170,19 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
         }
     }
 
+    /// Initializes the handles in place.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    pub(in crate::channel) unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            Handles::init_in_place(&raw mut (*at).senders);
+            Handles::init_in_place(&raw mut (*at).receivers);
+        }
+    }
+
     /// Whether the last handle of this side was dropped or the owner of that handle died.
     ///
     /// # Safety
@@ -226,9 +253,9 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
 /// use interlatch::channel::Slot;
 /// use interlatch::{Channel, RobustMonitorBuffer};
 ///
-/// static BUFFER: RobustMonitorBuffer<u64, [Slot<u64>; 1]> =
-///     RobustMonitorBuffer::from_slots([Slot::new()]);
-/// let sender = BUFFER.sender().unwrap();
+/// let buffer: &RobustMonitorBuffer<u64, [Slot<u64>; 1]> =
+///     RobustMonitorBuffer::from_slots([Slot::new()]).leak();
+/// let sender = buffer.sender().unwrap();
 /// std::thread::spawn(move || drop(sender));
 /// ```
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::channel::{
 use crate::platform::robust::commit;
 use crate::platform::{
     CachePadded, ConfigError, HeaderAndSlots, MemoryReader, Parameter, Pod, ShmObject, ShmSafe,
-    ShmType, TypeInfo, UnsafeCell, constructor,
+    ShmType, Static, TypeInfo, UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -70,8 +70,7 @@ use core::mem::offset_of;
 /// nothing. The child creates handles of its own.
 ///
 /// # Leaks
-/// A leaked handle (`mem::forget`) stays registered until its thread ends. The buffer must not move
-/// before that thread ends: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
+/// A leaked handle (`mem::forget`) stays registered until its thread ends.
 ///
 /// # How it works
 /// Every operation holds one robust lock. The state that the lock protects changes by a single
@@ -149,8 +148,14 @@ unsafe impl<T: Send, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Sync
 unsafe impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
     for RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
 {
-    fn initial() -> Self {
-        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_CAPACITY };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots.
+        unsafe {
+            Header::<T, MAX_ENDPOINTS>::init(at.cast());
+            Slot::init_array(&raw mut (*at).slots);
+        }
     }
 }
 
@@ -169,20 +174,16 @@ impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmType
 impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
 {
+    const ASSERT_CAPACITY: () = assert!(N > 0, "a capacity of at least 1");
+
     constructor! {
         /// Creates an empty buffer from an array of slots, for use in a `static`.
         ///
         /// An array without slots does not compile.
-        pub fn from_slots(slots: [Slot<T>; N]) -> Self {
-            const { assert!(N > 0, "a capacity of at least 1") };
-            Self::with_slots(slots)
-        }
-    }
-
-    constructor! {
-        fn with_slots(slots: [Slot<T>; N]) -> Self {
-            Self {
-                lock: RobustMutex::new(()),
+        pub fn from_slots(slots: [Slot<T>; N]) -> Static<Self> {
+            const { Self::ASSERT_CAPACITY };
+            Static::new(Self {
+                lock: RobustMutex::by_value(()),
                 sent: UnsafeCell::new(0),
                 received: UnsafeCell::new(0),
                 next_line: CachePadded,
@@ -193,14 +194,35 @@ impl<T, const N: usize, const MAX_ENDPOINTS: usize>
                 endpoints: Endpoints::new(),
                 item: PhantomData,
                 slots,
-            }
+            })
+        }
+    }
+}
+
+/// A buffer without its slots, which follow it.
+type Header<T, const MAX_ENDPOINTS: usize> = RobustMonitorBuffer<T, [Slot<T>; 0], MAX_ENDPOINTS>;
+
+impl<T, const MAX_ENDPOINTS: usize> Header<T, MAX_ENDPOINTS> {
+    /// Initializes all fields before the slots.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            (&raw mut (*at).sent).write(UnsafeCell::new(0));
+            (&raw mut (*at).received).write(UnsafeCell::new(0));
+            Condvar::init_in_place(&raw mut (*at).not_full);
+            Condvar::init_in_place(&raw mut (*at).not_empty);
+            Endpoints::init_in_place(&raw mut (*at).endpoints);
         }
     }
 }
 
 /// The memory of a buffer with its slots behind the header.
-type Memory<T, const MAX_ENDPOINTS: usize> =
-    HeaderAndSlots<RobustMonitorBuffer<T, [Slot<T>; 0], MAX_ENDPOINTS>, Slot<T>>;
+type Memory<T, const MAX_ENDPOINTS: usize> = HeaderAndSlots<Header<T, MAX_ENDPOINTS>, Slot<T>>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow the header at
 // the offset that the unsized type requires, and items are valid for every bit pattern.
@@ -215,10 +237,9 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        let header = RobustMonitorBuffer::<T, [Slot<T>; 0], MAX_ENDPOINTS>::with_slots([]);
-        // SAFETY: the caller fulfills the safety conditions of `write_header`. The header records
-        // all slots as empty, so the slots may contain any bytes.
-        unsafe { Memory::<T, MAX_ENDPOINTS>::write_header(at, header) }
+        // SAFETY: the caller guarantees memory of this layout, which begins with the header. The
+        // header records all slots as empty, so the slots may contain any bytes.
+        unsafe { Header::<T, MAX_ENDPOINTS>::init(at.cast()) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {

@@ -9,7 +9,8 @@ use crate::channel::{
 };
 use crate::platform::robust::commit;
 use crate::platform::{
-    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, Static, TypeInfo, UnsafeCell,
+    constructor,
 };
 use crate::sync::{
     Condvar, LockError, OwnerToken, RawRobustMutex, RobustLockError, RobustMutex, RobustMutexGuard,
@@ -159,8 +160,18 @@ unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for Rendezvous<T, MAX_ENDP
 // SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, and all
 // changes are made under the lock or by the `ShmSafe` fields themselves.
 unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmSafe for Rendezvous<T, MAX_ENDPOINTS> {
-    fn initial() -> Self {
-        Self::new()
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            Condvar::init_in_place(&raw mut (*at).senders);
+            Condvar::init_in_place(&raw mut (*at).receivers);
+            OwnedSlot::init(&raw mut (*at).offer);
+            OwnedSlot::init(&raw mut (*at).request);
+            RawRobustMutex::init_in_place(&raw mut (*at).accepted);
+            Endpoints::init_in_place(&raw mut (*at).ends);
+        }
     }
 }
 
@@ -177,11 +188,26 @@ impl<T> OwnedSlot<T> {
     constructor! {
         fn new() -> Self {
             Self {
-                owner: RawRobustMutex::new(),
+                owner: RawRobustMutex::by_value(),
                 state: UnsafeCell::new(IDLE),
                 newest_offer: UnsafeCell::new(REQUESTED),
                 slot: Slot::new(),
             }
+        }
+    }
+
+    /// Creates a slot in place, like [`new`](Self::new).
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RawRobustMutex::init_in_place(&raw mut (*at).owner);
+            (&raw mut (*at).state).write(UnsafeCell::new(IDLE));
+            (&raw mut (*at).newest_offer).write(UnsafeCell::new(REQUESTED));
+            Slot::init(&raw mut (*at).slot);
         }
     }
 
@@ -247,32 +273,28 @@ impl<T, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     constructor! {
         /// Creates a rendezvous without handles. The function is `const`, so it can initialize a
         /// `static`.
-        pub fn new() -> Self {
-            Self {
-                lock: RobustMutex::new(()),
+        pub fn new() -> Static<Self> {
+            Static::new(Self {
+                lock: RobustMutex::by_value(()),
                 senders: Condvar::new(),
                 receivers: Condvar::new(),
                 offer: OwnedSlot::new(),
                 request: OwnedSlot::new(),
-                accepted: RawRobustMutex::new(),
+                accepted: RawRobustMutex::by_value(),
                 ends: Endpoints::new(),
-            }
+            })
         }
     }
 }
 
-impl<T, const MAX_ENDPOINTS: usize> Default for Rendezvous<T, MAX_ENDPOINTS> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// The slot through which an item reached a receiver.
-enum Arrival<T> {
+enum Arrival {
     /// A sender waits, and its item is in the offer slot.
     Offered,
-    /// A sender that does not wait has put the item into the request slot.
-    Handed(T),
+    /// A sender that does not wait has put the item into the request slot. The item stays there
+    /// while the receiver holds the lock, because another thread claims the slot only under the
+    /// lock.
+    Handed,
 }
 
 impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
@@ -305,7 +327,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     }
 
     /// Hands the item to a waiting receiver, if there is one.
-    fn hand_over(&self, item: T) -> Result<(), OperationError> {
+    fn hand_over(&self, item: &T) -> Result<(), OperationError> {
         let guard = self.lock_internal(Timeout::NonBlocking)?;
         if self.has_closed(Direction::Receiving, &guard) {
             return Err(OperationError::Disconnected);
@@ -315,7 +337,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         }
         // SAFETY: this thread holds the lock, and the owner reads the slot only under the lock,
         // after `COMPLETED`.
-        unsafe { self.request.slot.put(item) };
+        unsafe { self.request.slot.put_from(item) };
         self.request.set_state(COMPLETED, &guard);
         drop(guard);
         // All receivers are woken, because only the owner of the slot can take the item.
@@ -349,11 +371,11 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     }
 
     /// Offers the item until a receiver takes it.
-    fn offer(&self, item: T, timeout: Timeout) -> Result<(), OperationError> {
+    fn offer(&self, item: &T, timeout: Timeout) -> Result<(), OperationError> {
         let mut guard = self.claim_offer(timeout)?;
         // SAFETY: this thread holds the lock and owns the slot. An earlier item in the slot is
         // `Pod`, so it needs no drop.
-        unsafe { self.offer.slot.put(item) };
+        unsafe { self.offer.slot.put_from(item) };
         let number = self.offer.next_offer(&guard);
         self.offer.set_state(number, &guard);
         let mut in_time = true;
@@ -395,10 +417,9 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         &self,
         has_request: bool,
         lock: &Guard<'_>,
-    ) -> Result<Option<Arrival<T>>, OperationError> {
+    ) -> Result<Option<Arrival>, OperationError> {
         if has_request && self.request.state(lock) == COMPLETED {
-            // SAFETY: this thread holds the lock, and a sender has put an item into the slot.
-            return Ok(Some(Arrival::Handed(unsafe { self.request.slot.take() })));
+            return Ok(Some(Arrival::Handed));
         }
         if self.is_offered(lock) {
             return Ok(Some(Arrival::Offered));
@@ -423,7 +444,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     }
 
     /// Waits for an item. The returned guard holds the lock.
-    fn wait_for_item(&self, timeout: Timeout) -> Result<(Guard<'_>, Arrival<T>), OperationError> {
+    fn wait_for_item(&self, timeout: Timeout) -> Result<(Guard<'_>, Arrival), OperationError> {
         let mut guard = self.lock_internal(timeout)?;
         let (mut in_time, mut has_request) = (timeout != Timeout::NonBlocking, false);
         let result = loop {
@@ -456,6 +477,27 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
             self.receivers.notify_all();
         }
         Ok((guard, result?))
+    }
+
+    /// Receives an item: calls `copy` with its slot while holding the lock.
+    ///
+    /// Even if a faulty peer wrote to the slot, the bytes are a valid `T`, because every bit pattern
+    /// is a valid `T`.
+    fn recv_by<R>(
+        &self,
+        timeout: Timeout,
+        copy: impl FnOnce(&Slot<T>) -> R,
+    ) -> Result<R, RecvTimeoutError> {
+        let (guard, arrival) = self.wait_for_item(timeout)?;
+        if let Arrival::Handed = arrival {
+            return Ok(copy(&self.request.slot));
+        }
+        let copied = copy(&self.offer.slot);
+        self.offer.set_state(COMPLETED, &guard);
+        drop(guard);
+        // All senders are woken, because only the owner of the offer can proceed.
+        self.senders.notify_all();
+        Ok(copied)
     }
 
     /// Copies the offered item.
@@ -614,15 +656,25 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS>
 
     fn send_with(
         &self,
-        _endpoint: &RobustEndpoint<'_>,
+        endpoint: &RobustEndpoint<'_>,
         item: T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
-        let sent = match timeout {
-            Timeout::NonBlocking => self.hand_over(item),
-            timeout => self.offer(item, timeout),
-        };
-        sent.map_err(|cause| cause.with(item))
+        let sent = self.send_ref_with(endpoint, &item, timeout);
+        sent.map_err(|error| error.map(|()| item))
+    }
+
+    fn send_ref_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        match timeout {
+            Timeout::NonBlocking => self.hand_over(item)?,
+            timeout => self.offer(item, timeout)?,
+        }
+        Ok(())
     }
 
     fn recv_with(
@@ -630,16 +682,18 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS>
         _endpoint: &RobustEndpoint<'_>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
-        let (guard, arrival) = self.wait_for_item(timeout)?;
-        if let Arrival::Handed(item) = arrival {
-            return Ok(item);
-        }
-        let item = self.read_offer(&guard);
-        self.offer.set_state(COMPLETED, &guard);
-        drop(guard);
-        // All senders are woken, because only the owner of the offer can proceed.
-        self.senders.notify_all();
-        Ok(item)
+        // SAFETY: `recv_by` passes a full slot and excludes every other access.
+        self.recv_by(timeout, |slot| unsafe { slot.take() })
+    }
+
+    fn recv_into_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
+        // SAFETY: `recv_by` passes a full slot and excludes every other access.
+        self.recv_by(timeout, |slot| unsafe { slot.take_into(destination) })
     }
 
     /// Returns 0, because a rendezvous never stores an item for a later receiver.

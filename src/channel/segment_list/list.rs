@@ -9,8 +9,8 @@ use crate::channel::{
 };
 use crate::platform::robust::commit;
 use crate::platform::{
-    Config, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmType, TypeInfo,
-    UnsafeCell, constructor,
+    Config, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType,
+    TypeInfo, UnsafeCell,
 };
 use crate::sync::{Condvar, LockError, RobustLockError, RobustMutex, Timeout};
 use core::alloc::Layout;
@@ -112,7 +112,7 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject for SegmentList<T, MAX
     unsafe fn init(at: *mut u8, limit: GrowthLimit) {
         // SAFETY: the caller promises that `at` is valid for writes of the layout, and aligned to
         // it.
-        unsafe { at.cast::<Self>().write(Self::new(limit)) }
+        unsafe { Self::init_in_place(at.cast(), limit) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, _limit: GrowthLimit) -> &'a Self {
@@ -152,19 +152,22 @@ impl SegmentList<u64, 1> {
 }
 
 impl<T, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
-    constructor! {
-        /// Creates a list without segments.
-        pub fn new(limit: GrowthLimit) -> Self {
-            Self {
-                lock: RobustMutex::new(()),
-                not_empty: Condvar::new(),
-                first: UnsafeCell::new(1),
-                last: UnsafeCell::new(0),
-                removed: UnsafeCell::new(1),
-                limit: UnsafeCell::new(limit.pack()),
-                ends: Endpoints::new(),
-                item: PhantomData,
-            }
+    /// Creates a list without segments, in place.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes of a list, and no other access to these bytes happens
+    /// during the call.
+    pub unsafe fn init_in_place(at: *mut Self, limit: GrowthLimit) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            Condvar::init_in_place(&raw mut (*at).not_empty);
+            (&raw mut (*at).first).write(UnsafeCell::new(1));
+            (&raw mut (*at).last).write(UnsafeCell::new(0));
+            (&raw mut (*at).removed).write(UnsafeCell::new(1));
+            (&raw mut (*at).limit).write(UnsafeCell::new(limit.pack()));
+            Endpoints::init_in_place(&raw mut (*at).ends);
         }
     }
 }

@@ -38,18 +38,29 @@ unsafe impl<T: Send, S: Slots<T> + ?Sized> Sync for Segment<T, S> {}
 // SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, the counters
 // are clamped when they are read, and all changes are made under the list's lock.
 unsafe impl<T: Pod, const N: usize> ShmSafe for Segment<T, [Slot<T>; N]> {
-    fn initial() -> Self {
-        Self::with_slots(core::array::from_fn(|_| Slot::new()))
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots.
+        unsafe {
+            Header::<T>::init(at.cast());
+            Slot::init_array(&raw mut (*at).slots);
+        }
     }
 }
 
-impl<T, S: Slots<T>> Segment<T, S> {
-    fn with_slots(slots: S) -> Self {
-        Self {
-            sent: UnsafeCell::new(0),
-            received: UnsafeCell::new(0),
-            item: PhantomData,
-            slots,
+/// A segment without its slots, which follow it.
+type Header<T> = Segment<T, [Slot<T>; 0]>;
+
+impl<T> Header<T> {
+    /// Initializes all fields before the slots.
+    ///
+    /// # Safety
+    /// The safety conditions of [`ShmSafe::init_in_place`] apply.
+    unsafe fn init(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe {
+            (&raw mut (*at).sent).write(UnsafeCell::new(0));
+            (&raw mut (*at).received).write(UnsafeCell::new(0));
         }
     }
 }
@@ -69,7 +80,7 @@ impl<T: Pod> ShmType for Segment<T, [Slot<T>]> {
         .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
-type Memory<T> = HeaderAndSlots<Segment<T, [Slot<T>; 0]>, Slot<T>>;
+type Memory<T> = HeaderAndSlots<Header<T>, Slot<T>>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow the header at
 // the offset that the unsized type requires, and items are valid for every bit pattern.
@@ -82,9 +93,9 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     }
 
     unsafe fn init(at: *mut u8, _items: usize) {
-        // SAFETY: the caller fulfills the safety conditions of `write_header`. The slots need no
-        // initialization: the counters of a new segment mark every slot as empty.
-        unsafe { Memory::<T>::write_header(at, Segment::with_slots([])) }
+        // SAFETY: the caller guarantees memory of this layout, which begins with the header. The
+        // slots need no initialization: the counters of a new segment mark every slot as empty.
+        unsafe { Header::<T>::init(at.cast()) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, items: usize) -> &'a Self {

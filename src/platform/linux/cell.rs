@@ -15,6 +15,16 @@ impl<T> UnsafeCell<T> {
     pub const fn new(value: T) -> Self {
         Self(core::cell::UnsafeCell::new(value))
     }
+
+    /// Creates a cell in place whose value has only zero bytes.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes of a cell, no other access to these bytes happens
+    /// during the call, and zero bytes are a valid `T`.
+    pub unsafe fn init_zeroed(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write_bytes(0, 1) }
+    }
 }
 
 impl<T: ?Sized> UnsafeCell<T> {

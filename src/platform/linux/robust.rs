@@ -17,6 +17,9 @@
 //! word of this process. The kernel changes that word only if the word holds the id of the dead
 //! thread.
 //!
+//! A held word neither moves nor is freed, because robust objects exist only in regions and behind
+//! `'static` references ([`Static`](super::super::Static)).
+//!
 //! The kernel finds each word at one fixed offset from its link. So this crate uses the offset of
 //! libc's mutexes.
 //!

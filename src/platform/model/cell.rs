@@ -29,6 +29,18 @@ impl<T> UnsafeCell<T> {
         }
     }
 
+    /// Creates a cell in place whose value has only zero bytes.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes of a cell, no other access to these bytes happens
+    /// during the call, and zero bytes are a valid `T`.
+    #[track_caller]
+    pub unsafe fn init_zeroed(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, and zero bytes are a
+        // valid `T`.
+        unsafe { at.write(Self::new(core::mem::zeroed())) }
+    }
+
     /// Calls `read` with a pointer to the value. A concurrent write fails the model.
     #[track_caller]
     pub fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {

@@ -24,8 +24,11 @@ pub struct RobustWord(AtomicU32);
 
 impl RobustWord {
     /// Creates a word with this value.
+    ///
+    /// # Safety
+    /// The word is neither moved nor freed while a process holds it.
     #[track_caller]
-    pub fn new(value: u32) -> Self {
+    pub unsafe fn new(value: u32) -> Self {
         Self(AtomicU32::new(value))
     }
 

@@ -6,7 +6,7 @@ use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::RobustListError;
 use crate::platform::{
     AtomicU32, AtomicU64, Parameter, ShmSafe, ShmType, TypeInfo, constructor, new_tracked,
-    new_tracked_u64, repeat,
+    new_tracked_u64,
 };
 use crate::sync::{LockError, RobustMutex, Timeout};
 use core::fmt;
@@ -47,8 +47,16 @@ pub struct Directory<const MAX: usize = MAX_OBJECTS> {
 // SAFETY: the type is `repr(C)` and consists of atomic words and a robust lock, which are valid for
 // every bit pattern.
 unsafe impl<const MAX: usize> ShmSafe for Directory<MAX> {
-    fn initial() -> Self {
-        Self::new()
+    /// Creates an empty directory.
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            (&raw mut (*at).count).write(new_tracked(0));
+            let first = (&raw mut (*at).entries).cast::<Entry>();
+            (0..MAX).for_each(|index| first.add(index).write(Entry::new()));
+        }
     }
 }
 
@@ -150,24 +158,7 @@ impl From<LockError> for DirectoryError {
     }
 }
 
-impl<const MAX: usize> Default for Directory<MAX> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<const MAX: usize> Directory<MAX> {
-    constructor! {
-        /// Creates an empty directory.
-        pub fn new() -> Self {
-            Self {
-                lock: RobustMutex::new(()),
-                count: new_tracked(0),
-                entries: repeat!(Entry::new()),
-            }
-        }
-    }
-
     /// Returns whether the directory is empty, regardless of the lock's state.
     pub fn is_blank(&self) -> bool {
         self.count.load(Relaxed) == 0 && self.entries.iter().all(Entry::is_blank)

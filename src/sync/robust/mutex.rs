@@ -4,7 +4,8 @@ use super::raw_mutex::{Acquired, LockError, OwnerToken, RawRobustMutex};
 use crate::platform::robust::RobustListError;
 use crate::platform::spin::SpinPolicy;
 use crate::platform::{
-    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, Static, TypeInfo, UnsafeCell,
+    constructor,
 };
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -49,10 +50,9 @@ use std::time::Duration;
 /// The kernel reports the death while the dying thread still has its id, so a reused id is never
 /// mistaken for the dead holder. The report works among processes of one pid namespace.
 ///
-/// The memory of the lock must not be reused while a thread of another process may still be inside
-/// `lock` or the drop of a guard. If that thread dies there, the kernel accesses the lock's word
-/// once more, as glibc bug 14485 describes. [`RawRobustMutex`] describes the effects of leaked
-/// guards.
+/// # Placement
+/// A lock lies in a region, or in a [`Static`]. Safe code can neither move nor free it, not even
+/// while a guard is leaked: see [`RawRobustMutex`](RawRobustMutex#placement).
 ///
 /// # Fork
 /// A forked child does not hold the locks of its parent. Dropping the child's copy of a guard does
@@ -110,14 +110,14 @@ use std::time::Duration;
 /// A `match` on the error of [`lock`](Self::lock) gives full control:
 /// ```
 /// use interlatch::RobustMutex;
-/// use interlatch::sync::RobustLockError;
+/// use interlatch::sync::{RobustLockError, Static};
 ///
-/// static COUNT: RobustMutex<u64> = RobustMutex::new(3);
+/// static COUNT: Static<RobustMutex<u64>> = RobustMutex::new(3);
 ///
 /// // The thread ends while it holds the lock.
-/// std::thread::spawn(|| std::mem::forget(COUNT.lock())).join().unwrap();
+/// std::thread::spawn(|| std::mem::forget(COUNT.get().lock())).join().unwrap();
 ///
-/// let count = match COUNT.lock() {
+/// let count = match COUNT.get().lock() {
 ///     Ok(count) => count,
 ///     // A counter cannot be half-changed.
 ///     Err(RobustLockError::OwnerDied(count)) => count.mark_consistent(),
@@ -125,7 +125,7 @@ use std::time::Duration;
 /// };
 /// assert_eq!(*count, 3);
 /// drop(count);
-/// assert!(COUNT.lock().is_ok(), "the lock is clean again");
+/// assert!(COUNT.get().lock().is_ok(), "the lock is clean again");
 /// ```
 #[repr(C)]
 pub struct RobustMutex<T> {
@@ -137,9 +137,15 @@ pub struct RobustMutex<T> {
 unsafe impl<T: Send> Sync for RobustMutex<T> {}
 
 // SAFETY: the type is `repr(C)`, `lock` is `ShmSafe`, and `Pod` accepts every bit pattern.
-unsafe impl<T: Pod + Default> ShmSafe for RobustMutex<T> {
-    fn initial() -> Self {
-        Self::new(T::default())
+unsafe impl<T: Pod> ShmSafe for RobustMutex<T> {
+    /// Creates a free lock whose data has only zero bytes.
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too. Zero bytes are valid plain data.
+        unsafe {
+            RawRobustMutex::init_in_place(&raw mut (*at).lock);
+            UnsafeCell::init_zeroed(&raw mut (*at).value);
+        }
     }
 }
 
@@ -167,7 +173,7 @@ impl<T: Pod> ShmType for RobustMutex<T> {
 ///     Ok(*counter)
 /// }
 ///
-/// assert_eq!(next(&RobustMutex::new(6))?, 7);
+/// assert_eq!(next(RobustMutex::new(6).leak())?, 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[non_exhaustive]
@@ -238,8 +244,15 @@ pub type RobustLockResult<'a, T> = Result<RobustMutexGuard<'a, T>, RobustLockErr
 impl<T> RobustMutex<T> {
     constructor! {
         /// Creates a free lock that protects `value`.
-        pub fn new(value: T) -> Self {
-            Self { lock: RawRobustMutex::new(), value: UnsafeCell::new(value) }
+        pub fn new(value: T) -> Static<Self> {
+            Static::new(Self::by_value(value))
+        }
+    }
+
+    constructor! {
+        /// Creates a free lock by value, for a [`Static`] or for memory that is being initialized.
+        pub(crate) fn by_value(value: T) -> Self {
+            Self { lock: RawRobustMutex::by_value(), value: UnsafeCell::new(value) }
         }
     }
 
@@ -299,19 +312,20 @@ impl<T> RobustMutex<T> {
     /// # Example
     /// ```
     /// use interlatch::RobustMutex;
+    /// use interlatch::sync::Static;
     ///
-    /// static ORDERS: RobustMutex<[u64; 2]> = RobustMutex::new([0, 0]);
+    /// static ORDERS: Static<RobustMutex<[u64; 2]>> = RobustMutex::new([0, 0]);
     ///
     /// // The thread ends between two writes that belong together.
     /// std::thread::spawn(|| {
-    ///     let mut orders = ORDERS.lock().unwrap();
+    ///     let mut orders = ORDERS.get().lock().unwrap();
     ///     orders[0] += 1;
     ///     std::mem::forget(orders);
     /// })
     /// .join()
     /// .unwrap();
     ///
-    /// let orders = ORDERS.lock_or_repair(|orders| orders[1] = orders[0])?;
+    /// let orders = ORDERS.get().lock_or_repair(|orders| orders[1] = orders[0])?;
     /// assert_eq!(*orders, [1, 1]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -334,7 +348,7 @@ impl<T> RobustMutex<T> {
     /// use interlatch::RobustMutex;
     /// use interlatch::sync::Timeout;
     ///
-    /// let mutex = RobustMutex::new(1);
+    /// let mutex = RobustMutex::new(1).leak();
     /// let guard = mutex.lock_or_repair(|_| ())?;
     /// let error = mutex.lock_or_repair_with(Timeout::NonBlocking, |_| ()).unwrap_err();
     /// assert_eq!(error, LockError::TimedOut);
@@ -407,8 +421,7 @@ impl RobustMutex<()> {
 ///
 /// The guard cannot move to another thread:
 /// ```compile_fail,E0277
-/// static LOCK: interlatch::RobustMutex<u64> = interlatch::RobustMutex::new(0);
-/// let guard = LOCK.lock().unwrap();
+/// let guard = interlatch::RobustMutex::new(0).leak().lock().unwrap();
 /// std::thread::spawn(move || drop(guard));
 /// ```
 ///

@@ -1,6 +1,6 @@
 //! A slot of a robust semaphore pair, and the two sides of the pair.
 
-use crate::platform::{MemoryReader, OffsetReader, UnsafeCell, constructor};
+use crate::platform::{MemoryReader, OffsetReader, ShmSafe, UnsafeCell, constructor};
 use crate::sync::{RawRobustMutex, SlotState};
 use core::mem::offset_of;
 
@@ -25,13 +25,6 @@ pub struct PairSlot<P = ()> {
 }
 
 impl PairSlot {
-    constructor! {
-        /// Creates a slot that belongs to the writers.
-        pub fn new() -> Self {
-            Self::with_payload(())
-        }
-    }
-
     /// Reads the state of a slot in foreign memory, regardless of its payload.
     pub(super) fn read_state(reader: &dyn MemoryReader) -> Option<SlotState> {
         let holder = OffsetReader(reader, offset_of!(Self, holder) as u64);
@@ -42,23 +35,33 @@ impl PairSlot {
     }
 }
 
-impl Default for PairSlot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<P> PairSlot<P> {
     constructor! {
         /// Creates a slot that belongs to the writers. A thread that has a turn with the slot
         /// accesses the payload.
         pub(crate) fn with_payload(payload: P) -> Self {
             Self {
-                holder: RawRobustMutex::new(),
+                holder: RawRobustMutex::by_value(),
                 number: UnsafeCell::new(0),
                 next: UnsafeCell::new(0),
                 payload,
             }
+        }
+    }
+
+    /// Initializes a slot in place that belongs to the writers.
+    ///
+    /// # Safety
+    /// `at` is aligned and valid for writes, and no other access to these bytes happens during the
+    /// call. `init_payload` initializes the payload at its argument.
+    pub(super) unsafe fn init(at: *mut Self, init_payload: impl Fn(*mut P)) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RawRobustMutex::init_in_place(&raw mut (*at).holder);
+            (&raw mut (*at).number).write(UnsafeCell::new(0));
+            (&raw mut (*at).next).write(UnsafeCell::new(0));
+            init_payload(&raw mut (*at).payload);
         }
     }
 
@@ -91,8 +94,8 @@ pub unsafe trait PairSlots {
     fn slots(&self) -> &[PairSlot<Self::Payload>];
 }
 
-// SAFETY: the slots are the elements of the array, which owns them. `RobustSemaphorePair::new`
-// refuses to compile for an empty array.
+// SAFETY: the slots are the elements of the array, which owns them. The constructors of `RobustSemaphorePair`
+// refuse to compile for an empty array.
 unsafe impl<P, const N: usize> PairSlots for [PairSlot<P>; N] {
     type Payload = P;
 

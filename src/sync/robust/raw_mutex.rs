@@ -7,8 +7,8 @@ use crate::platform::robust::{
 };
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
-    AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
-    load_latest_acquire,
+    AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, Static, TypeInfo, Wake, constructor,
+    futex, load_latest_acquire,
 };
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -43,7 +43,7 @@ const ALL: u32 = u32::MAX;
 ///     Ok(acquired)
 /// }
 ///
-/// assert_eq!(run_locked(&RawRobustMutex::new(), || {}), Ok(Acquired::Clean));
+/// assert_eq!(run_locked(RawRobustMutex::new().leak(), || {}), Ok(Acquired::Clean));
 /// ```
 pub unsafe trait RobustLock: Sync {
     /// Locks, blocking for at most `timeout`.
@@ -84,14 +84,11 @@ pub unsafe trait RobustLock: Sync {
 /// `fork(3)` holds no locks. The child of a bare `clone(2)` must not use the locks that its parent
 /// holds.
 ///
-/// # Leaks
-/// A lock must not be moved, freed or unmapped while it is held. Guards ensure this, unless a guard
-/// is leaked (`mem::forget`). Suppose that a thread has leaked a guard. If the same thread then
-/// drops the lock or its region, this crate removes the lock from the kernel's list before the
-/// memory is freed. If the lock is moved, or if another thread drops the lock or its region, the
-/// kernel may write to the old address when the holder ends. The holder itself may write to the old
-/// address when it unlocks another lock, and may crash. Safe code can cause these writes. So leak
-/// only guards of locks that are never freed.
+/// # Placement
+/// While a thread holds the lock, the kernel's list contains the address of the lock. So the lock
+/// lies in a region, or in a [`Static`], from which safe code cannot move or free it. This is why
+/// [`lock_with`](Self::lock_with) is safe although it returns no guard: a lock that is never
+/// unlocked stays locked until the thread ends.
 ///
 /// # How it works
 /// The lock is one 32-bit word, followed by the link of the kernel's robust list.
@@ -165,8 +162,9 @@ pub struct RawRobustMutex {
 // them. If the word is not a valid state, a faulty process wrote the word, and the lock is treated
 // as held.
 unsafe impl ShmSafe for RawRobustMutex {
-    fn initial() -> Self {
-        Self::new()
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self::by_value()) }
     }
 }
 
@@ -258,8 +256,16 @@ impl WordState {
 impl RawRobustMutex {
     constructor! {
         /// Creates a free lock.
-        pub fn new() -> Self {
-            Self { word: RobustWord::new(FREE) }
+        pub fn new() -> Static<Self> {
+            Static::new(Self::by_value())
+        }
+    }
+
+    constructor! {
+        /// Creates a free lock by value, for a [`Static`] or for memory that is being initialized.
+        pub(crate) fn by_value() -> Self {
+            // SAFETY: a user of this crate gets the lock only in a `Static` or in a region.
+            Self { word: unsafe { RobustWord::new(FREE) } }
         }
     }
 
@@ -522,12 +528,6 @@ unsafe impl RobustLock for RawRobustMutex {
     unsafe fn mark_unrecoverable(&self) {
         // SAFETY: the caller holds the lock, by the contract of this method.
         unsafe { self.mark_unrecoverable() }
-    }
-}
-
-impl Default for RawRobustMutex {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

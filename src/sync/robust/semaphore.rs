@@ -2,7 +2,7 @@
 
 use crate::platform::robust::RobustListError;
 use crate::platform::{
-    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, TypeInfo, constructor, repeat,
+    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, Static, TypeInfo, constructor, repeat,
 };
 use crate::sync::{
     Acquired, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
@@ -90,8 +90,15 @@ pub struct RobustSemaphore<const N: usize> {
 
 // SAFETY: the type is `repr(C)` and all its fields are `ShmSafe`.
 unsafe impl<const N: usize> ShmSafe for RobustSemaphore<N> {
-    fn initial() -> Self {
-        Self::new()
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_PERMITS };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            Condvar::init_in_place(&raw mut (*at).returned);
+            <[RawRobustMutex; N]>::init_in_place(&raw mut (*at).permits);
+        }
     }
 }
 
@@ -154,15 +161,17 @@ impl From<LockError> for AcquireError {
 }
 
 impl<const N: usize> RobustSemaphore<N> {
+    const ASSERT_PERMITS: () = assert!(N > 0, "a robust semaphore needs at least 1 permit");
+
     constructor! {
         /// Creates a semaphore with `N` free permits. A call with `N` = 0 does not compile.
-        pub fn new() -> Self {
-            const { assert!(N > 0, "a robust semaphore needs at least 1 permit") };
-            Self {
-                lock: RobustMutex::new(()),
+        pub fn new() -> Static<Self> {
+            const { Self::ASSERT_PERMITS };
+            Static::new(Self {
+                lock: RobustMutex::by_value(()),
                 returned: Condvar::new(),
-                permits: repeat!(RawRobustMutex::new()),
-            }
+                permits: repeat!(RawRobustMutex::by_value()),
+            })
         }
     }
 
@@ -272,12 +281,6 @@ impl RobustSemaphore<1> {
             lock: RobustMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))?,
             permits: permits.collect::<Option<_>>()?,
         })
-    }
-}
-
-impl<const N: usize> Default for RobustSemaphore<N> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

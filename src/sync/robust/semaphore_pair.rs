@@ -5,11 +5,12 @@ use super::slot_order::{SlotLists, SlotOrder};
 use crate::platform::robust::commit;
 use crate::platform::spin::SpinPolicy;
 use crate::platform::{
-    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, Static, TypeInfo, UnsafeCell,
+    constructor, repeat,
 };
 use crate::sync::{
-    AcquireError, Acquired, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex,
-    RobustLockError, RobustMutex, RobustMutexGuard, RobustSemaphorePairState, Timeout,
+    AcquireError, Acquired, Condvar, LockError, MAX_SLOTS, OwnerToken, RobustLockError,
+    RobustMutex, RobustMutexGuard, RobustSemaphorePairState, Timeout,
 };
 use core::mem::{ManuallyDrop, offset_of};
 use std::time::Duration;
@@ -113,8 +114,11 @@ unsafe impl<S: PairSlots<Payload: Sync> + ?Sized> Sync for RobustSemaphorePair<S
 // SAFETY: the type is `repr(C)`. Each field is `ShmSafe`, or a number for which every value is
 // valid.
 unsafe impl<const N: usize> ShmSafe for RobustSemaphorePair<[PairSlot; N]> {
-    fn initial() -> Self {
-        Self::new(core::array::from_fn(|_| PairSlot::new()))
+    unsafe fn init_in_place(at: *mut Self) {
+        const { Self::ASSERT_SLOTS };
+        // SAFETY: the caller passes an aligned `at` that is valid for writes. The fields before the
+        // slots have the same offsets for every number of slots. The payload has no bytes.
+        unsafe { RobustSemaphorePair::init_with_slots(at.cast(), N, |_: *mut ()| {}) }
     }
 }
 
@@ -124,22 +128,25 @@ impl<const N: usize> ShmType for RobustSemaphorePair<[PairSlot; N]> {
         .with_parameters(&[Parameter::new_number("SLOTS", N as u64)]);
 }
 
-impl<P, const N: usize> RobustSemaphorePair<[PairSlot<P>; N]> {
+impl<const N: usize> RobustSemaphorePair<[PairSlot; N]> {
+    const ASSERT_SLOTS: () = assert!(N > 0, "a semaphore pair needs at least 1 slot");
+
     constructor! {
-        /// Creates a pair whose slots all belong to the writers. An empty array does not compile.
-        pub fn new(slots: [PairSlot<P>; N]) -> Self {
-            const { assert!(N > 0, "a semaphore pair needs at least 1 slot") };
-            Self::with_slots(slots)
+        /// Creates a pair whose slots all belong to the writers. A pair without slots does not
+        /// compile.
+        pub fn new() -> Static<Self> {
+            const { Self::ASSERT_SLOTS };
+            Static::new(Self::with_slots(repeat!(PairSlot::with_payload(()))))
         }
     }
 }
 
 impl<S: PairSlots> RobustSemaphorePair<S> {
     constructor! {
-        /// Creates a pair, or the header of a pair whose slots follow it.
+        /// Creates a pair by value, for a [`Static`].
         pub(crate) fn with_slots(slots: S) -> Self {
             Self {
-                lock: RobustMutex::new(()),
+                lock: RobustMutex::by_value(()),
                 writable: Condvar::new(),
                 readable: Condvar::new(),
                 written: UnsafeCell::new(0),
@@ -454,26 +461,28 @@ impl RobustSemaphorePair<[PairSlot; 0]> {
     }
 }
 
-impl<P> RobustSemaphorePair<[PairSlot<P>]> {
-    /// Initializes the slots directly in their memory, because a payload may not fit on the stack.
+impl<P> RobustSemaphorePair<[PairSlot<P>; 0]> {
+    /// Initializes a pair in place: the header at `at`, and the `count` slots that follow it.
     ///
     /// # Safety
-    /// `at` is aligned and valid for writes, and no other thread accesses it. `init_payload`
-    /// initializes the payload at its argument.
-    pub(crate) unsafe fn init_slots(at: *mut Self, init_payload: impl Fn(*mut P)) {
-        // SAFETY: the caller passes a valid pointer. This code reads only the length of the slice,
-        // not its memory.
-        let slots = unsafe { &raw mut (*at).slots };
-        let first = slots.cast::<PairSlot<P>>();
-        for index in 0..slots.len() {
-            // SAFETY: `index` is less than the number of slots, which are contiguous and valid for
-            // writes by the caller's promise.
-            unsafe {
-                let slot = first.add(index);
-                (&raw mut (*slot).holder).write(RawRobustMutex::new());
-                (&raw mut (*slot).number).write(UnsafeCell::new(0));
-                (&raw mut (*slot).next).write(UnsafeCell::new(0));
-                init_payload(&raw mut (*slot).payload);
+    /// `at` is aligned, the header and its slots are valid for writes, and no other access to these
+    /// bytes happens during the call. `init_payload` initializes the payload at its argument.
+    pub(crate) unsafe fn init_with_slots(
+        at: *mut Self,
+        count: usize,
+        init_payload: impl Fn(*mut P),
+    ) {
+        // SAFETY: the caller passes memory that is valid for writes, so each field and each of the
+        // `count` contiguous slots is aligned and valid for writes.
+        unsafe {
+            RobustMutex::init_in_place(&raw mut (*at).lock);
+            Condvar::init_in_place(&raw mut (*at).writable);
+            Condvar::init_in_place(&raw mut (*at).readable);
+            (&raw mut (*at).written).write(UnsafeCell::new(0));
+            (&raw mut (*at).lists).write(SlotLists::new());
+            let first = (&raw mut (*at).slots).cast::<PairSlot<P>>();
+            for index in 0..count {
+                PairSlot::init(first.add(index), &init_payload);
             }
         }
     }
@@ -493,7 +502,7 @@ impl<P> RobustSemaphorePair<[PairSlot<P>]> {
 /// ```
 /// use interlatch::sync::{PairSlot, RobustSemaphorePair};
 ///
-/// let pair = RobustSemaphorePair::new([PairSlot::new()]);
+/// let pair = RobustSemaphorePair::<[PairSlot; 1]>::new().leak();
 /// drop(pair.write()?);
 /// assert!(pair.try_read().is_err(), "the write was not finished");
 /// pair.write()?.finish()?;
@@ -505,7 +514,7 @@ impl<P> RobustSemaphorePair<[PairSlot<P>]> {
 /// ```compile_fail,E0277
 /// use interlatch::sync::{PairSlot, RobustSemaphorePair};
 ///
-/// let pair = RobustSemaphorePair::new([PairSlot::new()]);
+/// let pair = RobustSemaphorePair::<[PairSlot; 1]>::new().leak();
 /// let turn = pair.write().unwrap();
 /// std::thread::scope(|scope| { scope.spawn(move || drop(turn)); });
 /// ```

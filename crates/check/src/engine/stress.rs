@@ -1,7 +1,7 @@
 //! The engine without loom, which runs the same models on real threads as a short stress test.
 
 use super::{Setup, Site};
-use crate::scenario::ErasedScenario;
+use crate::scenario::{ErasedScenario, Instance};
 use crate::{Death, Exploration, Failure, FailureKind, Limits, Model, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
 use std::path::Path;
@@ -24,10 +24,11 @@ pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
 
 /// Runs a type-erased scenario once.
 pub(crate) fn run(scenario: ErasedScenario) {
-    let instance = (scenario.start)();
+    // The instance is leaked, because a thread may have leaked a robust lock in its state. The
+    // kernel accesses such a lock when the thread ends, which may be after the scope has ended.
+    let instance: &dyn Instance = Box::leak((scenario.start)());
     std::thread::scope(|scope| {
         for index in 0..scenario.participants {
-            let instance = &*instance;
             scope.spawn(move || instance.participate(index));
         }
     });

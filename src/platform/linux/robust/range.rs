@@ -29,7 +29,7 @@ pub unsafe fn release_range(addresses: &Range<usize>) -> bool {
 
 /// Releases the words in a range. If another thread holds words there, returns the lock under which
 /// they were found.
-pub(super) fn release(addresses: &Range<usize>) -> Option<Locked> {
+fn release(addresses: &Range<usize>) -> Option<Locked> {
     as_owner(|owner| owner.release_range(addresses));
     // Without these records, no thread of this process has ever held a word.
     let process = process::existing()?;

@@ -1,6 +1,5 @@
 //! A word in the robust list.
 
-use super::{as_owner, range};
 use crate::platform::robust::{OWNER, OWNER_DIED, WAITERS};
 use crate::platform::linux::{AtomicU32, AtomicUsize, futex};
 use core::mem::offset_of;
@@ -22,7 +21,10 @@ pub struct RobustWord {
 
 impl RobustWord {
     /// Creates a word with this value.
-    pub const fn new(value: u32) -> Self {
+    ///
+    /// # Safety
+    /// The word is neither moved nor freed while a thread holds it.
+    pub const unsafe fn new(value: u32) -> Self {
         Self {
             word: AtomicU32::new(value),
             probe: AtomicU32::new(0),
@@ -86,21 +88,6 @@ impl RobustWord {
         let is_same = finds(id) && finds(!id);
         other.probe.store(0, Relaxed);
         is_same
-    }
-}
-
-/// Removes the word from the list of this thread and from the keeper, where a leaked guard may have
-/// left it.
-///
-/// The drop cannot remove a word that another living thread holds, or a word that moved while a
-/// thread held the word.
-impl Drop for RobustWord {
-    fn drop(&mut self) {
-        let is_held = self.word.load(Relaxed) & OWNER != 0;
-        if is_held || as_owner(|owner| owner.holds(self)) {
-            let entry = self.entry();
-            let _ = range::release(&(entry..entry + 1));
-        }
     }
 }
 
