@@ -16,6 +16,7 @@ mod condvar;
 mod deaths;
 mod directory;
 mod futex;
+#[cfg(loom)]
 mod leaked_locks;
 mod loan;
 mod message_queue;
@@ -37,6 +38,7 @@ pub fn models() -> Vec<Model> {
         deaths::models(),
         directory::models(),
         futex::models(),
+        #[cfg(loom)]
         leaked_locks::models(),
         message_queue::models(),
         model::models(),

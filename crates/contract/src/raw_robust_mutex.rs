@@ -361,13 +361,15 @@ pub fn lock_of_ended_thread_stays_locked<P: LeakedLocks>() -> Scenario<LeakedAcc
         "lock_of_ended_thread_stays_locked",
         vec![leak, LeakedAccounts::transfer_unless_held],
     )
-    .verify(|shared| match shared.accounts.lock_with(Timeout::NonBlocking) {
-        Ok(()) => shared.accounts.unlock(),
-        Err(error) => assert!(
-            error == LockError::TimedOut && shared.has_finished.get() == 1,
-            "the process died, but the lock stays locked"
-        ),
-    })
+    .verify(
+        |shared| match shared.accounts.lock_with(Timeout::NonBlocking) {
+            Ok(()) => shared.accounts.unlock(),
+            Err(error) => assert!(
+                error == LockError::TimedOut && shared.has_finished.get() == 1,
+                "the process died, but the lock stays locked"
+            ),
+        },
+    )
     .choices(4)
     .victims(&[0])
 }

@@ -252,7 +252,8 @@ impl Thread {
             return Err(RobustListError::NoResources);
         }
         if self.page.get().is_empty() {
-            self.page.set(pages::take().ok_or(RobustListError::NoResources)?);
+            self.page
+                .set(pages::take().ok_or(RobustListError::NoResources)?);
         }
         if !self.list.enter() {
             return Err(RobustListError::NoList);

@@ -285,7 +285,12 @@ pub unsafe fn release_range(addresses: &Range<usize>) -> bool {
         let word = unsafe { RobustWord::from_address(address) };
         release(word, keeper_id(), |lists| &mut lists.keeper);
     }
-    world::robust_lists(|lists| !lists.waiting.iter().any(|list| list.held.iter().any(is_inside)))
+    world::robust_lists(|lists| {
+        !lists
+            .waiting
+            .iter()
+            .any(|list| list.held.iter().any(is_inside))
+    })
 }
 
 fn release(word: &RobustWord, owner: u32, list: fn(&mut RobustLists) -> &mut RobustList) {

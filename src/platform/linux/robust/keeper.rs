@@ -197,7 +197,12 @@ extern "C" fn keep(argument: *mut c_void) -> *mut c_void {
             return;
         }
         let id = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-        let mut words = Words { list: &thread.list, id, kept: [0; MAX_KEPT], count: 0 };
+        let mut words = Words {
+            list: &thread.list,
+            id,
+            kept: [0; MAX_KEPT],
+            count: 0,
+        };
         words.list.set_first(words.list.end());
         keeper.post(IDLE);
         loop {

@@ -181,8 +181,7 @@ impl List {
         // SAFETY: only this thread accesses the head, and no list of the kernel contains it.
         unsafe { (&raw mut (*head).first).write_volatile(head as usize) };
         // SAFETY: the head is valid, and lies in memory that lives as long as the thread.
-        let status =
-            unsafe { libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>()) };
+        let status = unsafe { libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>()) };
         NonNull::new(head).filter(|_| status == 0)
     }
 }

@@ -124,7 +124,11 @@ const CONTENDED: u32 = 2;
 impl Lock {
     fn lock(&self) {
         // Acquire pairs with the Release of `unlock`.
-        if self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok() {
+        if self
+            .0
+            .compare_exchange(FREE, HELD, Acquire, Relaxed)
+            .is_ok()
+        {
             return;
         }
         while self.0.swap(CONTENDED, Acquire) != FREE {

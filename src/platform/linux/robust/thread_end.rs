@@ -8,9 +8,9 @@
 //!
 //! The end of the main thread is the end of the process, which runs no destructor of a pthread key.
 
-use super::{THREAD, Thread, pages, process};
 use super::page::Page;
 use super::word::RobustWord;
+use super::{THREAD, Thread, pages, process};
 use crate::platform::linux::AtomicU32;
 use core::ffi::c_void;
 use core::sync::atomic::Ordering::{Acquire, Release};

@@ -1,7 +1,7 @@
 //! A word in the robust list.
 
-use crate::platform::robust::{OWNER, OWNER_DIED, WAITERS};
 use crate::platform::linux::{AtomicU32, AtomicUsize, futex};
+use crate::platform::robust::{OWNER, OWNER_DIED, WAITERS};
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
