@@ -317,21 +317,25 @@ impl<'a, P: RawSemaphore> Turns<'a, P> {
     }
 
     /// The number of turns.
+    #[inline]
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
     /// Ends at most `count` of these turns, and returns the others to the side that acquired them.
+    #[inline]
     pub(crate) fn end(mut self, count: u32) {
         self.return_unused(count);
     }
 
     /// Returns all turns to the side that acquired them.
+    #[inline]
     pub(crate) fn cancel(self) {
         self.end(0);
     }
 
     /// Keeps at most `count` turns, and returns the others to the side that acquired them.
+    #[inline]
     fn return_unused(&mut self, count: u32) {
         let unused = self.count.saturating_sub(count);
         if unused > 0 {
@@ -344,6 +348,7 @@ impl<'a, P: RawSemaphore> Turns<'a, P> {
 }
 
 impl<P: RawSemaphore> Drop for Turns<'_, P> {
+    #[inline]
     fn drop(&mut self) {
         if self.count > 0 {
             // An overflow means that other threads released permits of this semaphore without

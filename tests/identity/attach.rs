@@ -1,5 +1,6 @@
 //! A child of a threaded fork attaches to objects while threads of its parent do the same.
 
+use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::{Region, Semaphore};
 use interlatch_testing::harness::Test;
 use interlatch_testing::process::{Actor, TIMEOUT};
@@ -7,7 +8,6 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 /// With a lock around the claims, one of a few hundred children hung.
@@ -33,17 +33,17 @@ fn child_of_a_threaded_fork_attaches() {
 
 /// The role of the process that has threads and forks.
 pub fn run(region: &Region) {
-    let has_ended = AtomicBool::new(false);
+    let has_ended = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while !has_ended.load(Relaxed) {
+                while has_ended.load(Relaxed) == 0 {
                     let _: &Semaphore = region.attach("ready").expect("it exists");
                 }
             });
         }
         (0..FORKS).for_each(|_| fork_and_attach(region));
-        has_ended.store(true, Relaxed);
+        has_ended.store(1, Relaxed);
     });
     println!("done");
 }
