@@ -300,9 +300,10 @@ impl RawRobustMutex {
             }
             owner.set_pending(&self.word);
             self.acquire_free(owner.id()).map_err(Obstacle::Word)?;
-            // The word stays announced to the kernel, which is harmless because the word is also in
-            // the list.
             owner.link(&self.word);
+            // libc copies the announcement into a forked child. In another pid namespace, the child
+            // may have the same id, and its death would then be taken for that of the parent.
+            owner.clear_pending();
             Ok(())
         })
     }
@@ -423,10 +424,11 @@ impl RawRobustMutex {
                 self.acquire_contended(owner.id(), found, spin, timeout)
             }
         };
-        match acquired {
-            Ok(_) => owner.link(&self.word),
-            Err(_) => owner.clear_pending(),
+        if acquired.is_ok() {
+            owner.link(&self.word);
         }
+        // Also after a success: see `lock_uncontended`.
+        owner.clear_pending();
         acquired
     }
 
