@@ -28,21 +28,6 @@ pub struct Row {
 /// The beginning of an outcome that the kernel of this machine does not permit to observe.
 pub const NOT_POSSIBLE: &str = "not possible here";
 
-/// The outcome of a cell that is not run yet.
-pub const NOT_CHECKED: &str = "not checked";
-
-/// Whether the behavior of this cell is not decided yet: what becomes of the robust words of a
-/// thread that leaks them and ends, and the robust list of a process that libc did not fork.
-fn is_undecided(way: Way, subject: &Subject) -> bool {
-    let is_robust = !subjects::NOT_ROBUST.contains(&subject.name);
-    let locks_itself = subject.name == "`RobustMutex`: lock of its own";
-    match way {
-        Way::ThreadEnd => is_robust,
-        Way::UnderscoreFork | Way::Clone => locks_itself,
-        _ => false,
-    }
-}
-
 pub fn tests() -> Vec<Test> {
     let test = |subject: &'static Subject| {
         let name = format!("copies_do_nothing: {}", subject.name);
@@ -58,11 +43,6 @@ fn run_row(subject: &Subject) -> Row {
         after_death: String::new(),
     };
     for way in Way::ALL {
-        if is_undecided(way, subject) {
-            println!("{} x {}: {NOT_CHECKED}", subject.name, way.name());
-            row.copies.push(NOT_CHECKED.to_owned());
-            continue;
-        }
         let (copy, look, after_death) = run(way, subject);
         println!(
             "{} x {}: copy: {copy}; others: {look}; after death: {after_death}",

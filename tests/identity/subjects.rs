@@ -32,19 +32,6 @@ type Mail = NamedChannel<u64>;
 
 fn nothing(_: &Scene<'_>) {}
 
-/// The subjects that have no robust words.
-pub const NOT_ROBUST: [&str; 9] = [
-    "`Mutex`: guard",
-    "`RawMutex`: guard",
-    "`Semaphore`: permit",
-    "`SemaphorePair`: turn",
-    "`BoundedBuffer`: handles",
-    "`MonitorBuffer`: handles",
-    "`PipeBuffer`: handles",
-    "`RunningPipeline`",
-    "`Region` that is removed on drop",
-];
-
 /// The object that all subjects except named ones use.
 fn create<T: ShmObject + ?Sized>(scene: &Scene<'_>, config: T::Config) {
     scene
@@ -230,12 +217,22 @@ pub static ALL: &[Subject] = &[
         own: |scene, owner| {
             let [held, fresh]: &[RobustMutex<u64>; 2] = object(scene);
             // The child locks a lock of its own and ends, which must be reported. In another pid
-            // namespace, the lock must be refused instead.
+            // namespace, the child must not get the lock.
             let use_copy = |copy| {
                 std::mem::forget(copy);
-                let cannot_lock_held = held.try_lock().is_err();
-                std::mem::forget(fresh.lock_timeout(Duration::ZERO));
-                found(cannot_lock_held, "its own death is told")
+                if held.try_lock().is_ok() {
+                    return Err("locks the lock of its parent".to_owned());
+                }
+                match fresh.lock_timeout(Duration::ZERO) {
+                    Ok(own) => {
+                        std::mem::forget(own);
+                        Ok("its own death is told".to_owned())
+                    }
+                    Err(RobustLockError::RobustList(error)) => {
+                        Ok(format!("cannot lock: {error:?}"))
+                    }
+                    Err(error) => Err(error.to_string()),
+                }
             };
             if let Some(guard) = owner.copy(held.lock().expect("a free lock"), use_copy) {
                 owner.keep(guard, |_| {
