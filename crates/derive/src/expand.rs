@@ -1,8 +1,8 @@
 //! The code that a derive macro generates.
 
 use crate::input::{Field, Input};
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
 use std::collections::HashSet;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -43,42 +43,19 @@ pub fn shm_safe(input: &Input) -> TokenStream {
     let identity = shm_type(input);
     let generics = bounded(input, &quote!(::interlatch::region::ShmSafe));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    // The user's expressions cannot name identifiers with this span.
-    let at = Ident::new("at", Span::mixed_site());
-    let value = Ident::new("value", Span::mixed_site());
-    let fields = input.fields.iter().map(|field| {
-        let Field {
-            member,
-            ty,
-            initial,
-        } = field;
-        // The unsafe implementation requires that every field is `ShmSafe`. The bound of this
-        // function makes the compiler check this requirement.
-        let check = quote_spanned! { ty.span() => shm_safe_field::<#ty>(); };
-        let write = match initial {
-            // The expression is outside the unsafe block, so it cannot call unsafe functions.
-            Some(initial) => quote! {
-                let #value = #initial;
-                // SAFETY: as below.
-                unsafe {
-                    ::interlatch::region::InitialValue::<#ty>::write_to(
-                        #value,
-                        &raw mut (*#at).#member,
-                    )
-                }
-            },
-            None => quote! {
-                // SAFETY: the caller passes an aligned pointer that is valid for writes of the
-                // struct, so a pointer to the field is aligned and valid for writes of the field.
-                unsafe {
-                    <#ty as ::interlatch::region::ShmSafe>::init_in_place(&raw mut (*#at).#member)
-                }
-            },
-        };
-        quote! { { #check #write } }
-    });
+    let at = format_ident!("at");
+    let fields = input.fields.iter().enumerate();
+    let values = fields
+        .clone()
+        .filter_map(|(index, field)| initial_value(index, field));
+    let fields = fields.map(|(index, field)| init_field(index, field, &at));
     quote! {
         #identity
+
+        #[automatically_derived]
+        impl #impl_generics #ident #type_generics #where_clause {
+            #(#values)*
+        }
 
         // SAFETY: the derive has checked that the layout is that of C, and `shm_safe_field` checks
         // that every field is `ShmSafe`. So the struct is `ShmSafe`: it has no pointer, it is valid
@@ -94,6 +71,48 @@ pub fn shm_safe(input: &Input) -> TokenStream {
             }
         }
     }
+}
+
+/// Returns code that initializes a field of the struct at the pointer `at`.
+fn init_field(index: usize, field: &Field, at: &Ident) -> TokenStream {
+    let Field {
+        member,
+        ty,
+        initial,
+    } = field;
+    // The unsafe implementation requires that every field is `ShmSafe`. The bound of this function
+    // makes the compiler check this requirement.
+    let check = quote_spanned! { ty.span() => shm_safe_field::<#ty>(); };
+    let place = quote!(&raw mut (*#at).#member);
+    // The caller of `init_in_place` passes an aligned pointer that is valid for writes of the
+    // struct, so the pointer to the field is aligned and valid for writes of the field.
+    let write = match initial {
+        Some(_) => {
+            let function = initial_function(index);
+            quote!(::interlatch::region::InitialValue::<#ty>::write_to(Self::#function(), #place))
+        }
+        None => quote!(<#ty as ::interlatch::region::ShmSafe>::init_in_place(#place)),
+    };
+    quote! { #check unsafe { #write }; }
+}
+
+/// Returns the function that evaluates the `initial` expression of a field, if there is one.
+///
+/// The function is safe, so the expression cannot call unsafe functions. `init_in_place` is an
+/// unsafe function, whose body may call them.
+fn initial_value(index: usize, field: &Field) -> Option<TokenStream> {
+    let (ty, initial) = (field.ty, field.initial.as_ref()?);
+    let function = initial_function(index);
+    Some(quote_spanned! { initial.span() =>
+        #[track_caller]
+        fn #function() -> impl ::interlatch::region::InitialValue<#ty> {
+            #initial
+        }
+    })
+}
+
+fn initial_function(index: usize) -> Ident {
+    format_ident!("__shm_initial_{index}")
 }
 
 /// Returns code that describes a generic parameter, or `None` if the parameter is a lifetime.
