@@ -5,14 +5,24 @@ use core::mem::ManuallyDrop;
 
 /// A robust object that lives as long as the process: in a `static`, or leaked on the heap.
 ///
+/// The constructors of robust types return a `Static`. Use it for a robust object that only the
+/// threads of one process share. [Regions](crate::Region) create the objects that several processes
+/// share.
+///
+/// # Process death
+/// The object belongs to one process. Its locks report the death of a thread, and nothing is left
+/// of them after the death of the process.
+///
+/// # Fork
+/// The child gets a copy of the object. A lock that a thread of the parent held stays locked in the
+/// copy.
+///
+/// # How it works
 /// While a thread holds a robust lock, the kernel's robust list contains the address of the lock.
 /// The thread and the kernel write to this address, also if the guard was leaked. So a robust
-/// object must neither move nor be freed. [Regions](crate::Region) create robust objects in place.
-/// Elsewhere, the constructors of robust types return a `Static`. It gives access to the object
-/// only through a reference that is valid until the process ends, and the borrow checker then keeps
-/// the object in its place. Safe code cannot get a robust object by value.
-///
-/// A `Static` never drops its object, like a `static`.
+/// object must neither move nor be freed. [`get`](Self::get) borrows the `Static` until the process
+/// ends, so the borrow checker keeps the object in its place from then on. Safe code cannot get a
+/// robust object by value. A `Static` never drops its object, like a `static`.
 ///
 /// # Example
 /// ```
