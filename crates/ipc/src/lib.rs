@@ -48,7 +48,8 @@ pub mod wait;
 pub use fifo::{Fifo, FifoError};
 pub use link::{
     Link, LinkRecvError, LinkSendError, PacketLink, RegionTransferError, SeqpacketListener,
-    StreamLink, recv_region, recv_region_with, send_region, send_region_with,
+    StreamLink, recv_region, recv_region_with, recv_region_with_options, send_region,
+    send_region_with,
 };
 /// The signals of Linux, re-exported from `nix`.
 ///

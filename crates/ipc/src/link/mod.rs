@@ -18,7 +18,8 @@ mod traits;
 pub use error::{LinkRecvError, LinkSendError};
 pub use packet::PacketLink;
 pub use region::{
-    RegionTransferError, recv_region, recv_region_with, send_region, send_region_with,
+    RegionTransferError, recv_region, recv_region_with, recv_region_with_options, send_region,
+    send_region_with,
 };
 pub use seqpacket::SeqpacketListener;
 pub use stream::StreamLink;

@@ -6,17 +6,19 @@
 
 use crate::wait;
 use core::mem::MaybeUninit;
-use interlatch::region::{Region, RegionError};
+use interlatch::region::{Region, RegionError, RegionOptions};
 use interlatch::sync::Timeout;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use rustix::cmsg_space;
 use rustix::event::PollFlags;
+use rustix::fs::fstat;
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
 };
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// The byte that is sent with the descriptor. The kernel passes a descriptor only together with
@@ -54,6 +56,13 @@ pub enum RegionTransferError {
         /// Whether the kernel dropped further descriptors.
         truncated: bool,
     },
+    /// This process has no free descriptor for the region. The region stays in the stream, so a
+    /// later call receives it.
+    #[error(
+        "this process has no free descriptor for the region; close a descriptor or raise \
+         RLIMIT_NOFILE, and receive again: the region is still in the stream"
+    )]
+    DescriptorLimit,
     /// The socket has `SO_PASSCRED` set and therefore also passes credentials.
     #[error("the socket passes credentials; clear SO_PASSCRED before receiving a region")]
     Credentials,
@@ -165,7 +174,12 @@ pub fn recv_region(stream: &UnixStream) -> Result<Option<Region>, RegionTransfer
 /// # Errors
 /// Returns an error if nothing arrives before the timeout, or if the message is not a region. A
 /// message is not a region if it has no descriptor or several, if the descriptor is not a memfd or
-/// is not sealed against shrinking, or if the memory holds no region.
+/// is not sealed against shrinking, or if the memory holds no region. The memory must belong to the
+/// user of this process or to root: see [`recv_region_with_options`].
+///
+/// If this process has no free descriptor, the call returns
+/// [`DescriptorLimit`](RegionTransferError::DescriptorLimit) and consumes nothing. All other
+/// messages that are not a region are consumed.
 ///
 /// # Process death
 /// If the receiver dies, the kernel frees a received region that no other process uses.
@@ -173,18 +187,66 @@ pub fn recv_region_with(
     stream: &UnixStream,
     timeout: Timeout,
 ) -> Result<Option<Region>, RegionTransferError> {
+    recv_region_with_options(stream, timeout, &RegionOptions::new(0))
+}
+
+/// Receives a region, up to a timeout, and accepts the owners that the options allow; returns `None`
+/// at the end of the stream.
+///
+/// Use this function to receive a region from a process of another user. See
+/// [`RegionOptions::allow_owner`]; the other options have no effect.
+///
+/// # Errors
+/// See [`recv_region_with`].
+///
+/// # Process death
+/// See [`recv_region_with`].
+///
+/// # How it works
+/// The message is read twice. The first time it stays in the stream (`MSG_PEEK`), and this function
+/// attaches to the region, which needs up to two descriptors. Then the message is consumed.
+pub fn recv_region_with_options(
+    stream: &UnixStream,
+    timeout: Timeout,
+    options: &RegionOptions,
+) -> Result<Option<Region>, RegionTransferError> {
     if sockopt::socket_passcred(stream)
         .map_err(|errno| RegionTransferError::from_call("getsockopt")(errno.into()))?
     {
         return Err(RegionTransferError::Credentials);
     }
-    let attempt = || receive(stream);
-    let received = wait::retry_until_ready(stream, PollFlags::IN, timeout, attempt);
-    match received.map_err(RegionTransferError::from_call("recvmsg"))? {
-        None => Err(RegionTransferError::Timeout),
-        Some(ReceivedRights { byte: None, .. }) => Ok(None),
-        Some(received) => Ok(Some(Region::from_descriptor(received.descriptor()?)?)),
+    loop {
+        let peeked = match receive_with(stream, RecvFlags::PEEK, timeout)? {
+            None => return Err(RegionTransferError::Timeout),
+            Some(ReceivedRights { byte: None, .. }) => return Ok(None),
+            Some(peeked) => peeked.attach(options),
+        };
+        if matches!(peeked, Err(RegionTransferError::DescriptorLimit)) {
+            return Err(RegionTransferError::DescriptorLimit);
+        }
+        let Some(received) = receive_with(stream, RecvFlags::empty(), Timeout::NonBlocking)? else {
+            // Another thread or process has received the message.
+            continue;
+        };
+        if received.byte.is_none() {
+            return Ok(None);
+        }
+        return match peeked {
+            Ok(region) if received.is_same(&region) => Ok(Some(region)),
+            _ => received.attach(options).map(Some),
+        };
     }
+}
+
+/// Receives a byte and its descriptors. Returns `None` if nothing arrives before the timeout.
+fn receive_with(
+    stream: &UnixStream,
+    flags: RecvFlags,
+    timeout: Timeout,
+) -> Result<Option<ReceivedRights>, RegionTransferError> {
+    let attempt = || receive(stream, flags);
+    wait::retry_until_ready(stream, PollFlags::IN, timeout, attempt)
+        .map_err(RegionTransferError::from_call("recvmsg"))
 }
 
 /// A byte, or `None` at the end of the stream, and the descriptors that arrived with the byte.
@@ -194,11 +256,11 @@ struct ReceivedRights {
     truncated: bool,
 }
 
-fn receive(stream: &UnixStream) -> io::Result<ReceivedRights> {
+fn receive(stream: &UnixStream, flags: RecvFlags) -> io::Result<ReceivedRights> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let flags = flags | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let received = recvmsg(
         stream,
         &mut [IoSliceMut::new(&mut byte)],
@@ -221,6 +283,36 @@ fn receive(stream: &UnixStream) -> io::Result<ReceivedRights> {
 }
 
 impl ReceivedRights {
+    /// Attaches to the region.
+    fn attach(self, options: &RegionOptions) -> Result<Region, RegionTransferError> {
+        let attached = options.attach_descriptor(self.descriptor()?);
+        attached.map_err(|error| match &error {
+            RegionError::System { error, .. } if is_descriptor_limit(error) => {
+                RegionTransferError::DescriptorLimit
+            }
+            _ => error.into(),
+        })
+    }
+
+    /// Returns whether the kernel had no free descriptor for a region. The buffer has room for one
+    /// descriptor, so the kernel only drops all of them if the process has no free one.
+    fn lacks_descriptor(&self) -> bool {
+        self.byte == Some(TAG) && self.truncated && self.descriptors.is_empty()
+    }
+
+    /// Returns whether this is the message of the region that was attached before. The message of
+    /// another region may be next if several threads or processes receive from the stream. If its
+    /// descriptor is lost, this function assumes that there is only one receiver.
+    fn is_same(&self, region: &Region) -> bool {
+        let identity = |descriptor: BorrowedFd<'_>| {
+            let status = fstat(descriptor).ok()?;
+            Some((status.st_dev, status.st_ino))
+        };
+        let expected = region.descriptor().and_then(identity);
+        let is_expected = |descriptor: &OwnedFd| identity(descriptor.as_fd()) == expected;
+        self.lacks_descriptor() || matches!(&self.descriptors[..], [one] if is_expected(one))
+    }
+
     /// Returns the descriptor of the region.
     fn descriptor(self) -> Result<OwnedFd, RegionTransferError> {
         let found = self.descriptors.len();
@@ -228,9 +320,18 @@ impl ReceivedRights {
         if byte != TAG {
             return Err(RegionTransferError::OtherByte { found: byte });
         }
+        if self.lacks_descriptor() {
+            return Err(RegionTransferError::DescriptorLimit);
+        }
         match <[OwnedFd; 1]>::try_from(self.descriptors) {
             Ok([descriptor]) if !truncated => Ok(descriptor),
             _ => Err(RegionTransferError::Descriptors { found, truncated }),
         }
     }
+}
+
+/// Returns whether the process or the machine has no free descriptor.
+fn is_descriptor_limit(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }

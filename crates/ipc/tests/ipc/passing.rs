@@ -63,6 +63,10 @@ pub fn tests() -> Vec<Test> {
             receive_without_a_free_descriptor_fails,
         ),
         test(
+            "passing::concurrent_receivers_get_each_region_once",
+            concurrent_receivers_get_each_region_once,
+        ),
+        test(
             "passing::socket_with_credentials_is_rejected",
             socket_with_credentials_is_rejected,
         ),
@@ -308,22 +312,73 @@ fn memory_without_a_region_is_rejected() {
 
 fn receive_without_a_free_descriptor_fails() {
     let (here, there) = pair();
-    send(&here, &region()).expect("the buffer has room");
+    let sent = region();
+    sent.create::<Semaphore>("semaphore", ())
+        .expect("the name is free");
+    send(&here, &sent).expect("the buffer has room");
+    drop(sent);
     let highest = *descriptors().last().expect("descriptors are open") as u64;
     let full: Vec<File> = (0..highest)
         .map_while(|_| File::open("/dev/null").ok())
         .collect();
-    let limited = Limited::to(descriptors().len() as u64);
-    let refused = receive(&there);
+    let open = descriptors().len() as u64;
+    // With one free descriptor, the region arrives, but its header cannot be checked.
+    for free in [0, 1] {
+        let limited = Limited::to(open + free);
+        let refused = receive(&there);
+        drop(limited);
+        let error = refused.expect_err("the process has no free descriptor");
+        assert!(
+            matches!(error, RegionTransferError::DescriptorLimit),
+            "{free}: {error:?}"
+        );
+        assert!(error.to_string().contains("RLIMIT_NOFILE"), "{error}");
+        assert_eq!(descriptors().len() as u64, open, "nothing stays open");
+    }
+    let limited = Limited::to(open + 2);
+    let received = receive(&there).expect("two descriptors suffice");
     drop(limited);
     drop(full);
-    let expected = "expected a region with 1 descriptor, found 0 and more";
-    assert_eq!(
-        refused
-            .expect_err("the process has no free descriptor")
-            .to_string(),
-        expected
+    let received = received.expect("the stream has not ended");
+    received
+        .attach::<Semaphore>("semaphore")
+        .expect("nothing is lost");
+    let more = recv_region_with(&there, Timeout::NonBlocking);
+    assert!(
+        matches!(more, Err(RegionTransferError::Timeout)),
+        "the message is consumed once: {more:?}"
     );
+}
+
+fn concurrent_receivers_get_each_region_once() {
+    const REGIONS: u64 = 100;
+    let (here, there) = pair();
+    for number in 0..REGIONS {
+        let region = region();
+        let name = number.to_string();
+        region.create::<Semaphore>(&name, ()).expect("room");
+        send(&here, &region).expect("the buffer has room");
+    }
+    drop(here);
+    let received = std::thread::scope(|scope| {
+        let receiver = || {
+            let mut seen = Vec::new();
+            while let Some(region) = receive(&there).expect("only regions are sent") {
+                let objects: Vec<String> = region.objects().map(|o| o.name.to_string()).collect();
+                seen.extend(objects);
+            }
+            seen
+        };
+        let receivers = [scope.spawn(receiver), scope.spawn(receiver)];
+        receivers.map(|receiver| receiver.join().expect("no receiver fails"))
+    });
+    let mut numbers: Vec<u64> = received
+        .iter()
+        .flatten()
+        .map(|name| name.trim_matches('"').parse().expect("a number"))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..REGIONS).collect::<Vec<_>>());
 }
 
 fn socket_with_credentials_is_rejected() {
