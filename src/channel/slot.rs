@@ -185,7 +185,8 @@ impl<T> Default for Slot<T> {
 ///
 /// # Safety
 /// `slots` returns the same slots on every call, and at least one slot. The slots belong to this
-/// value alone. Several threads may call `slots` at the same time.
+/// value alone. Several threads may call `slots` at the same time. `slots` does not panic, because
+/// a buffer calls it after it has moved an item and before it has counted the item.
 pub unsafe trait Slots<T> {
     /// Returns the slots of the buffer.
     fn slots(&self) -> &[Slot<T>];

@@ -181,7 +181,9 @@ impl<T: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send> Pod for T {}
 ///
 /// # Safety
 /// The implementor keeps the promises of [`ShmSafe`]. `init` and `from_raw` access only the bytes
-/// that `layout(config)` describes.
+/// that `layout(config)` describes. `layout` returns the same result on every call with the same
+/// configuration. `init` may panic, and may use other objects of the region: the object is then not
+/// created.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an object of a region",
     note = "the items of a channel are plain data: numbers, arrays of numbers, and `#[repr(C)]` structs of them with `#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]`",

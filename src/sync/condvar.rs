@@ -311,13 +311,10 @@ impl Condvar {
         if timeout == Timeout::NonBlocking {
             return false;
         }
-        let mutex = guard.held_mutex();
-        // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
-        // `guard`.
-        let unlock = || unsafe { mutex.unlock() };
-        let is_notified = self.unlock_and_wait(unlock, timeout, at_recheck);
-        while !mutex.raw_lock_with(Timeout::Infinite) {}
-        is_notified
+        // SAFETY: `guard` holds the lock. `unlock_and_wait` calls its function once.
+        unsafe {
+            guard.relock_after(|mutex| self.unlock_and_wait(|| mutex.unlock(), timeout, at_recheck))
+        }
     }
 
     /// Registers as a waiter, unlocks, and waits for a notification.

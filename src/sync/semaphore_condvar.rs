@@ -15,6 +15,10 @@ use crate::platform::constructor;
 /// # Fairness
 /// Fairness depends on the semaphores.
 ///
+/// # Panics
+/// A wait or a notification panics if a method of a semaphore panics. A waiter that panics locks the
+/// lock again first, and may stay registered like a waiter that died.
+///
 /// # Process death
 /// A waiter that dies stays registered. A notifier that tries to wake the dead waiter waits
 /// forever. Use [`Condvar`](super::Condvar) where a process may be killed while it waits.
@@ -137,9 +141,9 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
     /// Runs `action` while no other thread registers as a waiter or notifies.
     fn with_entry<R>(&self, action: impl FnOnce() -> R) -> R {
         acquire(&self.entry);
-        let result = action();
-        release(&self.entry, 1);
-        result
+        // The entry is released also if a semaphore panics in `action`.
+        let _entry = Entry(&self.entry);
+        action()
     }
 
     /// Waits for a wake-up, as a registered waiter. Returns false if the timeout expired.
@@ -188,6 +192,15 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
 /// A semaphore in a pipe releases at most one page of permits in one call.
 const MAX_BATCH: u32 = 1024;
 
+/// The permit of `entry`, which is released when this value is dropped.
+struct Entry<'a, P: RawSemaphore>(&'a P);
+
+impl<P: RawSemaphore> Drop for Entry<'_, P> {
+    fn drop(&mut self) {
+        release(self.0, 1);
+    }
+}
+
 fn acquire(semaphore: &impl RawSemaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
 }
@@ -207,16 +220,18 @@ impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
         if timeout == Timeout::NonBlocking {
             return false;
         }
-        let mutex = guard.held_mutex();
+        guard.assert_held();
         if self.with_entry(|| self.waiting.release(1)).is_err() {
             return true;
         }
-        // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
-        // `guard`.
-        unsafe { mutex.unlock() };
-        let is_notified = self.wait(timeout);
-        while !mutex.raw_lock_with(Timeout::Infinite) {}
-        is_notified
+        // SAFETY: `guard` holds the lock, and the function unlocks once. The methods of the
+        // semaphores may panic, and `relock_after` locks again in this case too.
+        unsafe {
+            guard.relock_after(|mutex| {
+                mutex.unlock();
+                self.wait(timeout)
+            })
+        }
     }
 
     fn notify_one(&self) {

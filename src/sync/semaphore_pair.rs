@@ -311,7 +311,8 @@ impl<'a, P: RawSemaphore> Turns<'a, P> {
     fn acquire_with(own: &'a P, other: &'a P, max: u32, timeout: Timeout) -> Option<Self> {
         let count = match max {
             1 => u32::from(own.acquire_with(timeout)),
-            _ => own.acquire_some_with(max, timeout),
+            // `RawSemaphore` is a safe trait, so an implementation may return more than `max`.
+            _ => own.acquire_some_with(max, timeout).min(max),
         };
         (count > 0).then_some(Self { own, other, count })
     }

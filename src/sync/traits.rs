@@ -23,7 +23,8 @@ use crate::platform::identity::Generation;
 /// # Safety
 /// After `raw_lock_with` returns true, no other call of `raw_lock_with` on the same lock returns
 /// true before the matching `unlock`. Everything that happened before that `unlock` happens before
-/// the next call that returns true.
+/// the next call that returns true. Neither method panics, because a condition variable that calls
+/// them could not tell whether the lock is held.
 pub unsafe trait RawLock: Sync {
     /// Locks without a guard, blocking for at most `timeout`. Returns whether the caller now holds
     /// the lock.
@@ -84,13 +85,32 @@ impl<'a, L: RawLock + ?Sized> LockGuard<'a, L> {
         self.lock
     }
 
-    /// Returns the lock, for a condition variable that unlocks it.
+    /// Panics if this guard is a copy in a forked child, which does not hold the lock.
+    pub(super) fn assert_held(&self) {
+        self.generation.assert_current();
+    }
+
+    /// Runs `action`, which must unlock the lock first, and then locks again, also if `action`
+    /// panics. So the guard holds the lock whenever its owner can use or drop the guard.
+    ///
+    /// # Safety
+    /// `action` unlocks the lock exactly once, and does not lock it again.
     ///
     /// # Panics
     /// Panics if this guard is a copy in a forked child, which does not hold the lock.
-    pub(crate) fn held_mutex(&self) -> &'a L {
-        self.generation.assert_current();
-        self.lock
+    pub(super) unsafe fn relock_after<R>(&mut self, action: impl FnOnce(&'a L) -> R) -> R {
+        self.assert_held();
+        let relock = Relock(self.lock);
+        action(relock.0)
+    }
+}
+
+/// Locks when dropped, including during a panic.
+struct Relock<'a, L: RawLock + ?Sized>(&'a L);
+
+impl<L: RawLock + ?Sized> Drop for Relock<'_, L> {
+    fn drop(&mut self) {
+        while !self.0.raw_lock_with(Timeout::Infinite) {}
     }
 }
 
@@ -107,6 +127,10 @@ impl<L: RawLock + ?Sized> Drop for LockGuard<'_, L> {
 }
 
 /// A condition variable for the data that a lock protects.
+///
+/// The trait is safe to implement: an implementation gets the lock only with its guard, so it cannot
+/// unlock the lock without locking it again. If a method panics, the guard unlocks as after every
+/// panic.
 pub trait RawCondvar: Sync {
     /// Unlocks, waits for a notification for at most `timeout`, and locks again.
     ///
@@ -126,6 +150,10 @@ pub trait RawCondvar: Sync {
 }
 
 /// A counting semaphore.
+///
+/// The trait is safe to implement, so no memory access depends on the permits of such a semaphore.
+/// If a method panics or returns a wrong number, a primitive made of the semaphore may wait forever
+/// or wake too many waiters, but keeps the exclusion of its lock.
 pub trait RawSemaphore: Sync {
     /// Acquires a permit, blocking for at most `timeout`. Returns whether a permit was acquired.
     #[must_use = "a permit is acquired only if this returns true"]
@@ -168,4 +196,5 @@ pub trait RawSemaphore: Sync {
 /// # Safety
 /// The number of acquired permits never exceeds the sum of the initial and the released permits.
 /// Everything that happened before a release happens before the acquisition of the released permit.
+/// No method panics.
 pub unsafe trait TrustedSemaphore: RawSemaphore {}

@@ -269,7 +269,7 @@ impl Default for MessageCell {
 ///
 /// # Safety
 /// The implementor promises that `cells` returns the same cells on every call, even if several
-/// threads call it concurrently. These cells belong to no other storage.
+/// threads call it concurrently. These cells belong to no other storage. `cells` does not panic.
 pub unsafe trait MessageCells: Sync {
     /// Returns the cells that this storage holds.
     fn cells(&self) -> &[MessageCell];

@@ -194,6 +194,8 @@ impl Segment<u64, [Slot<u64>; 0]> {
 /// - only one list, and therefore only one lock, uses these segments, and this value is passed only
 ///   to the methods of that list;
 /// - a segment number refers to the same memory for all users until the segment is removed.
+///
+/// A method may panic. The operation then ends like that of a process that dies.
 pub unsafe trait Segments {
     /// The type of the items.
     type Item: Pod;

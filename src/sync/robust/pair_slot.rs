@@ -85,7 +85,7 @@ impl<P> PairSlot<P> {
 /// # Safety
 /// `slots` returns the same slots on every call, and at least one slot. The slots belong to this
 /// value, so `slots` of another value never returns them. Several threads may call `slots` at the
-/// same time.
+/// same time. `slots` does not panic.
 pub unsafe trait PairSlots {
     /// The data in a slot, which the thread that has a turn with the slot accesses.
     type Payload;

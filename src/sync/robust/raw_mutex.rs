@@ -29,7 +29,8 @@ const ALL: u32 = u32::MAX;
 /// # Safety
 /// After `lock_with` returns `Ok`, no other call of `lock_with` returns `Ok` before the matching
 /// `unlock` or `mark_unrecoverable`, or before the death of the holder. Everything that happened
-/// before that unlock, mark or death happens before the next call that returns `Ok`.
+/// before that unlock, mark or death happens before the next call that returns `Ok`. No method
+/// panics.
 ///
 /// # Example
 /// ```
