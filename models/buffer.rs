@@ -75,7 +75,21 @@ where
     let interrupted = Model::new(&format!("{name}<1>"), || {
         buffer::keeps_order::<One>().interruptions(1)
     });
-    [finish_sizes([one, two]), vec![interrupted.bounded(3)]].concat()
+    let mixed = mixed::<One>(name);
+    [
+        finish_sizes([one, two]),
+        vec![interrupted.bounded(3), mixed],
+    ]
+    .concat()
+}
+
+/// Returns the model of single items beside batches, which capacity 1 makes wait for each other.
+pub fn mixed<One>(name: &str) -> Model
+where
+    One: Unregistered<Item = u64> + ShmSafe + 'static,
+{
+    let scenario = buffer::single_items_and_batches_share_a_slot::<One>;
+    Model::new(&format!("{name}<1>"), scenario).bounded(2)
 }
 
 /// Scenarios in which a second slot adds executions, but no new way to wait.

@@ -22,9 +22,11 @@ pub fn models() -> Vec<Model> {
             &[
                 "small_writer_does_not_wait_behind_a_larger_one",
                 "one_write_wakes_two_readers",
+                "killed_large_write_admits_small_writes",
             ],
         );
     byte_pipe::all_of_two_bytes::<SmallPipe<2>>(&mut two);
+    byte_pipe::all_of_byte_pipe(&mut two);
     let mut three = Collector::new("byte_pipe<3>").bounded(2, &["small_writes_do_not_interleave"]);
     byte_pipe::all_of_three_bytes::<SmallPipe<3>>(&mut three);
     [one.finish(), two.finish(), three.finish()].concat()

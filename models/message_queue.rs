@@ -17,6 +17,7 @@ pub fn models() -> Vec<Model> {
         .bounded(
             2,
             &[
+                "values_and_bytes_share_the_queue",
                 "delivers_each_once",
                 "reply_reaches_its_requester",
                 "receiver_of_another_type_takes_no_wakeup",

@@ -12,7 +12,14 @@ use interlatch_contract::raw_robust_mutex::{
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("raw_robust_mutex")
-        .bounded(3, &["excludes/3", "timed_out_locker_takes_no_wakeup"])
+        .bounded(
+            3,
+            &[
+                "excludes/3",
+                "timed_out_locker_takes_no_wakeup",
+                "marked_owner_death_is_reported_once",
+            ],
+        )
         .bounded(
             2,
             &[

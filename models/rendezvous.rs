@@ -31,6 +31,8 @@ pub fn models() -> Vec<Model> {
                 "two_waiting_receivers_get_one_item_each",
                 "acknowledgement_applies_to_its_own_item",
                 "dropped_delivery_wakes_another_receiver",
+                "non_blocking_send_passes_an_acceptor",
+                "every_accept_method_delivers",
                 "items_of_both_senders_arrive",
                 "two_receivers_share_the_items",
                 "closing_wakes_every_receiver",
@@ -45,6 +47,7 @@ pub fn models() -> Vec<Model> {
         .bounded(
             1,
             &[
+                "item_of_killed_acceptor_is_received_by_value",
                 "delivers_each_once",
                 "sender_death_loses_no_sent_item",
                 "surviving_receiver_gets_the_remaining_items",

@@ -1,7 +1,7 @@
 //! Models of the robust buffers. They run the contract of all buffers and the scenarios with
 //! deaths.
 
-use crate::buffer::CLOSING_AND_TIMEOUTS;
+use crate::buffer::{CLOSING_AND_TIMEOUTS, mixed};
 use crate::collector::{Collector, finish_sizes};
 use interlatch::ShmSafe;
 use interlatch::channel::Unregistered;
@@ -74,7 +74,7 @@ where
         )
         .at_another_size(&CLOSING_AND_TIMEOUTS);
     buffer::all_of::<Two>(&mut two);
-    finish_sizes([one, two])
+    [finish_sizes([one, two]), vec![mixed::<One>(name)]].concat()
 }
 
 /// Returns the models in which a process is killed.
@@ -87,6 +87,7 @@ where
         .bounded(
             2,
             &[
+                "killed_batch_leaves_a_prefix",
                 "killed_send_completes_or_has_no_effect/3",
                 "killed_receive_completes_or_has_no_effect/3",
                 "death_of_last_sender_disconnects_receivers",
@@ -107,6 +108,7 @@ where
         .bounded(4, &["item_of_killed_sender_is_not_overtaken"])
         .bounded(2, &["killed_send_completes_or_has_no_effect/3"])
         .at_another_size(&[
+            "killed_batch_leaves_a_prefix",
             "killed_send_completes_or_has_no_effect/2",
             "two_killed_sends_complete_or_have_no_effect",
             "killed_receive_completes_or_has_no_effect/3",

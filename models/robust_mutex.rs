@@ -12,7 +12,10 @@ pub fn models() -> Vec<Model> {
         )
         .bounded(
             2,
-            &["dropped_inconsistent_guard_is_unrecoverable_for_all/4"],
+            &[
+                "dropped_inconsistent_guard_is_unrecoverable_for_all/4",
+                "every_repair_sees_the_data_of_the_dead_owner",
+            ],
         );
     robust_mutex::all(&mut models);
     models.finish()

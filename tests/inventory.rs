@@ -5,6 +5,9 @@
 //! with the source. The test fails if a public type has no row, or if a row names evidence that
 //! does not exist.
 
+#[path = "inventory/operations.rs"]
+mod operations;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,10 @@
 
 use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::{BytePipe, Channel, Direction, RecvTimeoutError, SendTimeoutError, Slot};
+use interlatch::channel::{TryRecvError, TrySendError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{Semaphore, Timeout};
+use std::time::Duration;
 
 /// A byte pipe of a fixed capacity.
 pub trait Bytes: ShmSafe {
@@ -110,6 +112,7 @@ impl<B: Bytes> BytePipeState<B> {
 pub fn all(stage: &mut impl Stage) {
     all_of_one_byte::<SmallPipe<1>>(stage);
     all_of_two_bytes::<SmallPipe<2>>(stage);
+    all_of_byte_pipe(stage);
     all_of_three_bytes::<SmallPipe<3>>(stage);
 }
 
@@ -132,6 +135,12 @@ pub fn all_of_two_bytes<B: Bytes + 'static>(stage: &mut impl Stage) {
     stage.run(handles_extreme_requests::<B>());
     stage.run(killed_write_completes_or_has_no_effect::<B>());
     stage.run(killed_read_completes_or_has_no_effect::<B>());
+    stage.run(killed_large_write_admits_small_writes::<B>());
+}
+
+/// Runs the scenarios of the methods of a [`BytePipe`]'s handles.
+pub fn all_of_byte_pipe(stage: &mut impl Stage) {
+    stage.run(every_read_and_write_method_passes_bytes());
 }
 
 /// Runs the scenarios of a pipe whose capacity is three bytes.
@@ -454,4 +463,64 @@ pub fn death_of_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipe
     )
     .choices(8)
     .victims(&[0])
+}
+
+/// If a writer is killed during a write that is larger than the pipe, small writes of another
+/// writer still arrive whole.
+///
+/// The other writer writes two bytes without waiting, and a reader reads single bytes and pairs. The
+/// bytes of the small write may come between the bytes of the large write, but stay together.
+pub fn killed_large_write_admits_small_writes<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let large = |shared: &BytePipeState<B>| {
+        let _ = shared.bytes.write_with(&[1, 2, 3], short_timeout());
+    };
+    let other = |shared: &BytePipeState<B>| {
+        shared.read::<0>(1, short_timeout());
+        let small = shared.bytes.write_with(&[8, 9], Timeout::NonBlocking);
+        shared.wrote.set(small.map_or(0, |count| count as u64));
+        shared.read::<0>(2, Timeout::NonBlocking);
+    };
+    Scenario::new(
+        "killed_large_write_admits_small_writes",
+        vec![large as fn(&BytePipeState<B>), other],
+    )
+    .verify(|shared| {
+        let all = shared.drain_and_check().to_string();
+        let small = match shared.wrote.get() {
+            0 => "",
+            wrote => {
+                assert_eq!(wrote, 2, "a small write was split");
+                "89"
+            }
+        };
+        assert!(all.contains(small), "{all} lacks the small write");
+        let large = all.replacen(small, "", 1).replace('0', "");
+        assert!("123".starts_with(&large), "{large} of 123 has arrived");
+    })
+    .choices(8)
+    .victims(&[0])
+}
+
+/// Each method of a writer writes, each method of a reader reads, and no method waits without need.
+pub fn every_read_and_write_method_passes_bytes() -> Scenario<BytePipeState<SmallPipe<2>>> {
+    let alone = |shared: &BytePipeState<SmallPipe<2>>| {
+        let (pipe, second) = (&shared.bytes, Duration::from_secs(1));
+        let writer = pipe.sender().expect("the side is open");
+        let reader = pipe.receiver().expect("the side is open");
+        let mut bytes = [0; 4];
+        assert!(pipe.is_empty());
+        assert_eq!(reader.try_read(&mut bytes), Err(TryRecvError::Empty));
+        assert_eq!(writer.try_write(&[1, 2]), Ok(2));
+        assert_eq!((pipe.len(), pipe.is_empty()), (2, false));
+        assert_eq!(writer.try_write(&[3]), Err(TrySendError::Full(())));
+        assert_eq!(reader.try_read(&mut bytes[..1]), Ok(1));
+        assert_eq!(writer.write_timeout(&[3], second), Ok(1));
+        assert_eq!(reader.read_timeout(&mut bytes[1..], second), Ok(2));
+        assert_eq!(bytes, [1, 2, 3, 0]);
+        assert_eq!(writer.write_with(&[4], Timeout::Infinite), Ok(1));
+        drop(writer);
+        assert_eq!(reader.read_with(&mut bytes, Timeout::Infinite), Ok(1));
+        assert_eq!(reader.read_timeout(&mut bytes, second), Ok(0));
+    };
+    Scenario::new("every_read_and_write_method_passes_bytes", vec![alone])
 }

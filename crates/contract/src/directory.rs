@@ -88,6 +88,8 @@ pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryS
             let created: u64 = shared.created.iter().map(|number| number.get()).sum();
             assert!(created <= 1, "{created} processes created the object");
             assert_eq!(shared.directory.objects().count(), 1);
+            assert_eq!(shared.directory.claimed(), 1);
+            assert!(!shared.directory.is_blank());
             assert_eq!(shared.object.get(), BUILT);
         })
         .choices(8)

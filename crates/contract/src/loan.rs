@@ -2,9 +2,13 @@
 
 use super::buffer::RobustBounded;
 use super::{RaceCell, Scenario, Stage, short_timeout};
-use interlatch::channel::{Buffer, Channel, RecvTimeoutError, Unregistered};
+use interlatch::channel::{
+    Buffer, Channel, RecvTimeoutError, TryRecvError, TrySendError, Unregistered,
+};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 /// A buffer of one slot that can be borrowed for writing and for reading.
 ///
@@ -73,6 +77,7 @@ pub fn all(stage: &mut impl Stage) {
     >());
     stage.run(loans_and_values_share_a_slot::<RobustBounded<1>>());
     stage.run(left_item_is_received_next());
+    stage.run(every_loan_method_passes_an_item());
     stage.run(left_item_is_received_before_disconnection());
 }
 
@@ -339,4 +344,41 @@ pub fn left_item_is_received_next() -> Scenario<LoanState<RobustBounded<1>>> {
         assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), Ok(1));
     };
     Scenario::new("left_item_is_received_next", vec![alone]).verify(is_empty)
+}
+
+/// Each loan method of a sender and each borrow method of a receiver passes an item, together with
+/// sends and receives by value.
+pub fn every_loan_method_passes_an_item() -> Scenario<LoanState<RobustBounded<1>>> {
+    let alone = |shared: &LoanState<RobustBounded<1>>| {
+        let second = Duration::from_secs(1);
+        let sender = shared.buffer.sender().expect("the buffer is open");
+        let receiver = shared.buffer.receiver().expect("the buffer is open");
+        let mut loan = sender.loan().expect("the slot is free");
+        assert_eq!(sender.try_loan().err(), Some(TrySendError::Full(())));
+        assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
+        assert_eq!(receiver.try_borrow().err(), Some(TryRecvError::Empty));
+        assert!(!loan.is_owner_died());
+        *loan = 1;
+        assert_eq!(loan.send(), Ok(()));
+        assert_eq!(receiver.borrow().map(|item| *item), Ok(1));
+        let mut loan = sender.loan_timeout(second).expect("the slot is free");
+        *loan = 2;
+        assert_eq!(loan.send(), Ok(()));
+        assert_eq!(receiver.recv(), Ok(2));
+        assert_eq!(sender.send(3), Ok(()));
+        assert_eq!(receiver.borrow_timeout(second).map(|item| *item), Ok(3));
+        let loan = sender.try_loan().expect("the slot is free");
+        let panics = AssertUnwindSafe(|| {
+            let _loan = loan;
+            // Unlike `panic!`, this prints no message.
+            resume_unwind(Box::new("a panic of the holder"));
+        });
+        assert!(catch_unwind(panics).is_err());
+        let loan = sender.loan_with(Timeout::NonBlocking);
+        assert!(loan.expect("the slot is free").is_owner_died());
+    };
+    Scenario::new("every_loan_method_passes_an_item", vec![alone]).verify(|shared| {
+        let left = shared.buffer.borrow_with(Timeout::NonBlocking);
+        assert!(left.is_err(), "a dropped loan was sent");
+    })
 }

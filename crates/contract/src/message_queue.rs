@@ -4,11 +4,15 @@
 
 use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial, short_timeout};
 use interlatch::channel::message_queue::{
-    LengthPolicy, MessageCell, MessageQueue, MessageQueueExt, MessageType, Received, Select,
+    LengthPolicy, MessageCell, MessageQueue, MessageQueueExt, MessageType, QueueLimits, Received,
+    Select,
 };
-use interlatch::channel::{ChannelError, RecvTimeoutError, SendError, SendTimeoutError};
+use interlatch::channel::{
+    ChannelError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
+};
 use interlatch::platform::ShmSafe;
-use interlatch::sync::Timeout;
+use interlatch::sync::{Deadline, Timeout};
+use std::time::Duration;
 
 /// A queue of `N` cells.
 ///
@@ -74,6 +78,8 @@ pub fn all_scenarios(stage: &mut impl Stage) {
     stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(2));
     stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(3));
     stage.run(message_of_killed_sender_is_not_overtaken::<Cells<3>>());
+    stage.run(values_and_bytes_share_the_queue::<Cells<3>>());
+    stage.run(every_send_and_receive_method_passes_messages());
 }
 
 fn message_type(number: i64) -> MessageType {
@@ -588,4 +594,79 @@ pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>()
     })
     .choices(8)
     .victims(&[0])
+}
+
+/// If a receiver of values is killed, receivers of bytes and of other types find every message that
+/// it has not taken.
+///
+/// The queue holds a value and a message of bytes. The receiver of the value is killed at any step,
+/// while another process receives into a buffer and sends a value.
+pub fn values_and_bytes_share_the_queue<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let values = |shared: &QueueState<Q>| {
+        let type_1 = Select::Type(message_type(1));
+        if let Ok((_, value)) = shared
+            .queue
+            .receive_value_with::<[u8; 1]>(type_1, short_timeout())
+        {
+            assert_eq!(value, [1_u8; 1], "the value is torn");
+            shared.received[0].set(1);
+        }
+    };
+    let other = |shared: &QueueState<Q>| {
+        assert_eq!(shared.queue.send_value(message_type(1), &[1_u8; 1]), Ok(()));
+        send(&shared.queue, 2, 1);
+        let mut buffer = [0; 4];
+        let type_2 = Select::Type(message_type(2));
+        let policy = LengthPolicy::Truncate;
+        let received = shared
+            .queue
+            .receive_into(type_2, &mut buffer, policy, short_timeout());
+        if let Ok(received) = received {
+            assert_eq!((received.length, buffer[0]), (1, 2), "another message");
+            shared.received[1].set(1);
+        }
+    };
+    Scenario::new("values_and_bytes_share_the_queue", vec![values, other])
+        .verify(|shared| {
+            let left = drain_and_check(&shared.queue, 2);
+            let count = |number| left.iter().filter(|(found, _)| *found == number).count() as u64;
+            assert!(
+                count(1) + shared.received[0].get() <= 1,
+                "a message is doubled"
+            );
+            assert_eq!(count(2) + shared.received[1].get(), 1, "{left:?} is left");
+        })
+        .choices(8)
+        .victims(&[0])
+}
+
+/// Each send method sends a message, and each receive method receives one.
+pub fn every_send_and_receive_method_passes_messages() -> Scenario<QueueState<Cells<3>>> {
+    let alone = |shared: &QueueState<Cells<3>>| {
+        let (queue, second) = (&shared.queue, Duration::from_secs(1));
+        let (kind, first) = (message_type(5), Select::First);
+        let deadline = || Deadline::after(second);
+        assert!(queue.is_empty());
+        assert_eq!(queue.limits(), QueueLimits::from_cells(3));
+        assert!(queue.limits().cells() >= 2);
+        assert_eq!(queue.try_receive(first).err(), Some(TryRecvError::Empty));
+        assert_eq!(queue.try_send(kind, &[1]), Ok(()));
+        assert_eq!(queue.send_timeout(kind, &[2, 2], second), Ok(()));
+        assert_eq!(
+            (queue.len(), queue.bytes(), queue.is_empty()),
+            (2, 3, false)
+        );
+        assert_eq!(queue.try_send(kind, &[3]), Err(TrySendError::Full(())));
+        assert_eq!(queue.try_receive(first).map(|it| it.bytes), Ok(vec![1]));
+        assert_eq!(queue.send_deadline(kind, &[3; 8], deadline()), Ok(()));
+        let received = queue.receive_timeout(first, second);
+        assert_eq!(received.map(|it| it.bytes), Ok(vec![2, 2]));
+        assert_eq!(queue.receive_value::<[u8; 8]>(first), Ok((kind, [3; 8])));
+        assert_eq!(queue.send_value(kind, &[4_u8]), Ok(()));
+        let received = queue.receive_deadline(first, deadline());
+        assert_eq!(received.map(|it| it.bytes), Ok(vec![4]));
+        assert_eq!(queue.send(kind, &[5]), Ok(()));
+        assert_eq!(queue.receive(first).map(|it| it.bytes), Ok(vec![5]));
+    };
+    Scenario::new("every_send_and_receive_method_passes_messages", vec![alone])
 }

@@ -128,6 +128,7 @@ pub fn every_lock_method_locks() -> Scenario<RawMutex> {
         let guard = lock.lock();
         assert!(lock.is_locked());
         assert!(lock.try_lock().is_none(), "the lock is held");
+        assert!(core::ptr::eq(guard.mutex(), lock));
         drop(guard);
         assert!(!lock.is_locked());
         assert!(lock.try_lock().is_some(), "the lock is free");

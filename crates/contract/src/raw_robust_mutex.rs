@@ -94,6 +94,7 @@ pub fn all_of_raw_robust_mutex(stage: &mut impl Stage) {
     stage.run(lock_of_ended_thread_stays_locked::<Platform>());
     stage.run(dropped_region_releases_leaked_lock::<Platform>());
     stage.run(dropped_region_releases_lock_of_ended_thread::<Platform>());
+    stage.run(marked_owner_death_is_reported_once());
 }
 
 /// Only one process at a time holds the lock, and it sees the writes of the previous holder.
@@ -404,4 +405,23 @@ pub fn dropped_region_releases_lock_of_ended_thread<P: LeakedLocks>() -> Scenari
     .verify(|shared| assert!((1..=2).contains(&shared.accounts.transfers())))
     .choices(4)
     .victims(&[0])
+}
+
+/// A lock that its holder marks as owner-died reports an owner death to exactly one locker.
+///
+/// The holder leaves half a transfer. Two processes lock, and the lock shows that it is held.
+pub fn marked_owner_death_is_reported_once() -> Scenario<Accounts<RawRobustMutex>> {
+    let marking = |shared: &Accounts<RawRobustMutex>| {
+        shared.lock();
+        assert!(shared.lock.is_locked());
+        shared.from.set(shared.from.get() - 1);
+        // SAFETY: this process locked `lock` above, and does not use the accounts after this call.
+        unsafe { shared.lock.mark_owner_died() };
+    };
+    let name = "marked_owner_death_is_reported_once";
+    Scenario::new(name, vec![marking, transfer]).verify(|shared| {
+        let transfers = shared.transfers();
+        assert!((1..=2).contains(&transfers), "{transfers} transfers");
+        assert!(!shared.lock.is_locked());
+    })
 }

@@ -5,7 +5,9 @@
 //! receiver got the item, the send returns the item to its caller.
 
 use super::{RaceCell, Scenario, Stage, buffer, robust_buffer, short_timeout};
-use interlatch::channel::{RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered};
+use interlatch::channel::{
+    Channel, Delivery, RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered,
+};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 
@@ -44,6 +46,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(two_waiting_receivers_get_one_item_each::<SmallRendezvous>());
     stage.run(acknowledgement_applies_to_its_own_item());
     stage.run(dropped_delivery_wakes_another_receiver());
+    stage.run(item_of_killed_acceptor_is_received_by_value());
+    stage.run(non_blocking_send_passes_an_acceptor());
+    stage.run(every_accept_method_delivers());
     stage.run(buffer::keeps_order::<SmallRendezvous>());
     stage.run(buffer::never_exceeds_capacity::<SmallRendezvous>());
     stage.run(buffer::items_of_both_senders_arrive::<SmallRendezvous>());
@@ -382,4 +387,67 @@ pub fn acknowledgement_applies_to_its_own_item() -> Scenario<RendezvousState<Sma
     Scenario::new("acknowledgement_applies_to_its_own_item", participants)
         .verify(received_equals_sent)
         .choices(10)
+}
+
+/// If a receiver is killed while it has accepted an item, another receiver gets the item by value,
+/// or the acknowledgement of the killed receiver has reached the sender.
+pub fn item_of_killed_acceptor_is_received_by_value() -> Scenario<RendezvousState<SmallRendezvous>>
+{
+    let other = |shared: &RendezvousState<SmallRendezvous>| {
+        receive::<SmallRendezvous, 1>(shared, short_timeout())
+    };
+    let sender = |shared: &RendezvousState<SmallRendezvous>| {
+        send::<SmallRendezvous, 0>(shared, short_timeout())
+    };
+    Scenario::new(
+        "item_of_killed_acceptor_is_received_by_value",
+        vec![acknowledge::<0>, other, sender],
+    )
+    .verify(|shared| {
+        is_left_empty(shared);
+        let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+        assert!(
+            received <= sent && sent <= 1,
+            "received {received}, sent {sent}"
+        );
+    })
+    .choices(10)
+    .victims(&[0])
+}
+
+/// A non-blocking send reaches a receiver that waits in `recv`, and never a receiver that waits in
+/// `accept`.
+///
+/// One receiver accepts and the other receives by value. A non-blocking sender and a waiting sender
+/// each send an item.
+pub fn non_blocking_send_passes_an_acceptor() -> Scenario<RendezvousState<SmallRendezvous>> {
+    let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = vec![
+        acknowledge::<0>,
+        |shared| receive::<SmallRendezvous, 1>(shared, short_timeout()),
+        |shared| {
+            send::<SmallRendezvous, 0>(shared, Timeout::NonBlocking);
+            send::<SmallRendezvous, 1>(shared, short_timeout());
+        },
+    ];
+    Scenario::new("non_blocking_send_passes_an_acceptor", participants)
+        .verify(received_equals_sent)
+        .choices(10)
+}
+
+/// Each accept method of a receiver delivers the item of a waiting sender.
+pub fn every_accept_method_delivers() -> Scenario<RendezvousState<SmallRendezvous>> {
+    let sender = |shared: &RendezvousState<SmallRendezvous>| {
+        send::<SmallRendezvous, 0>(shared, Timeout::Infinite);
+        send::<SmallRendezvous, 1>(shared, Timeout::Infinite);
+    };
+    let receiver = |shared: &RendezvousState<SmallRendezvous>| {
+        let receiver = shared.rendezvous.receiver().expect("the side is open");
+        let first = receiver.accept().map(Delivery::acknowledge);
+        assert_eq!(first, Ok(Ok(1)));
+        let second = receiver.accept_with(Timeout::Infinite);
+        assert_eq!(second.map(Delivery::acknowledge), Ok(Ok(10)));
+        let last = receiver.accept_with(Timeout::NonBlocking);
+        assert_eq!(last.err(), Some(RecvTimeoutError::Timeout));
+    };
+    Scenario::new("every_accept_method_delivers", vec![sender, receiver]).choices(6)
 }

@@ -4,8 +4,10 @@ use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initia
 use interlatch::channel::{
     Buffer, Channel, Receiver, RecvTimeoutError, RingBuffer, SendTimeoutError, Sender, Slot,
 };
+use interlatch::channel::{TryRecvError, TrySendError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
+use std::time::Duration;
 
 /// A ring of a fixed capacity.
 pub trait Ring: ShmSafe + 'static {
@@ -235,6 +237,9 @@ pub fn all_with_two_slots<R: Ring>(stage: &mut impl Stage) {
 pub fn all_of_ring_buffer(stage: &mut impl Stage) {
     stage.run(handles_extreme_requests());
     stage.run(loan_is_one_contiguous_run());
+    stage.run(every_slice_and_loan_method_passes_items());
+    stage.run(items_slices_and_loans_keep_order());
+    stage.run(killed_mixed_sender_leaves_a_prefix());
 }
 
 /// Items arrive in the order in which they were sent.
@@ -252,6 +257,7 @@ pub fn keeps_order<R: Ring>() -> Scenario<RingState<R>> {
         shared.receive_all(&mut receiver, 2, 1);
     };
     Scenario::new("keeps_order", vec![send as fn(&RingState<R>), receive])
+        .choices(8)
         .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (12, 2)))
 }
 
@@ -269,6 +275,7 @@ pub fn slices_keep_order<R: Ring>() -> Scenario<RingState<R>> {
         "slices_keep_order",
         vec![send as fn(&RingState<R>), receive],
     )
+    .choices(8)
     .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (123, 3)))
 }
 
@@ -296,6 +303,7 @@ pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<RingState<R>> 
         "disconnection_follows_the_last_item",
         vec![send as fn(&RingState<R>), receive],
     )
+    .choices(8)
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
@@ -315,6 +323,7 @@ pub fn dropped_receiver_disconnects_the_sender<R: Ring>() -> Scenario<RingState<
             drop(shared.ring.receiver().expect("no other handle is attached"));
         }],
     )
+    .choices(8)
 }
 
 /// A receive that times out takes no item, and the next receive gets the item.
@@ -335,6 +344,7 @@ pub fn timed_out_receiver_takes_no_item<R: Ring>() -> Scenario<RingState<R>> {
         "timed_out_receiver_takes_no_item",
         vec![send as fn(&RingState<R>), receive],
     )
+    .choices(8)
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
@@ -356,6 +366,7 @@ pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<RingState<R>> {
         "timed_out_sender_keeps_its_item",
         vec![send as fn(&RingState<R>), receive],
     )
+    .choices(8)
     .verify(|shared| {
         let expected = if shared.sent[0].get() == 2 { 12 } else { 1 };
         assert_eq!(shared.got.get(), expected);
@@ -402,6 +413,7 @@ pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R
         "killed_send_completes_or_has_no_effect",
         vec![send as fn(&RingState<R>), receive],
     )
+    .choices(8)
     .verify(|shared| {
         let (got, sent) = (shared.got.get(), shared.sent[0].get());
         assert!([0, 12].contains(&got), "received {got} of 12");
@@ -426,6 +438,7 @@ pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<RingState
         "next_sender_continues_after_sender_death",
         vec![send as fn(&RingState<R>)],
     )
+    .choices(8)
     .verify(|shared| {
         let mut receiver = shared.ring.receiver().expect("no receiver attached before");
         let Some(mut next) = shared.ring.sender() else {
@@ -461,6 +474,7 @@ pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<RingStat
         "killed_receive_completes_or_has_no_effect",
         vec![receive as fn(&RingState<R>), send],
     )
+    .choices(8)
     .verify(|shared| {
         let (got, all_sent) = (shared.got.get(), shared.sent[0].get() == 2);
         let Some(mut next) = shared.ring.receiver() else {
@@ -504,6 +518,7 @@ pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>
         "receiver_death_disconnects_the_sender",
         vec![receive as fn(&RingState<R>), send],
     )
+    .choices(8)
     .victims(&[0])
 }
 
@@ -590,4 +605,113 @@ pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
         "loan_is_one_contiguous_run",
         vec![alone as fn(&RingState<_>)],
     )
+}
+
+/// Each slice method and each loan method passes as many items as there is room for.
+pub fn every_slice_and_loan_method_passes_items() -> Scenario<RingState<SmallRing<2>>> {
+    let alone = |shared: &RingState<SmallRing<2>>| {
+        let (sender, receiver) = (
+            Channel::sender(&shared.ring),
+            Channel::receiver(&shared.ring),
+        );
+        let (mut sender, mut receiver) = (
+            sender.expect("no other handle is attached"),
+            receiver.expect("no other handle is attached"),
+        );
+        let (second, mut items) = (Duration::from_secs(1), [0; 3]);
+        assert_eq!(
+            receiver.try_recv_slice(&mut items),
+            Err(TryRecvError::Empty)
+        );
+        assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(2));
+        assert_eq!(sender.try_send_slice(&[3]), Err(TrySendError::Full(())));
+        assert_eq!(sender.try_loan(1).err(), Some(TrySendError::Full(())));
+        assert_eq!(receiver.try_recv_slice(&mut items[..1]), Ok(1));
+        assert_eq!(sender.send_slice_timeout(&[3], second), Ok(1));
+        assert_eq!(receiver.recv_slice_timeout(&mut items[1..], second), Ok(2));
+        assert_eq!(items, [1, 2, 3]);
+        let mut loan = sender.try_loan(2).expect("slots are free");
+        loan[0] = 4;
+        loan.send_first(1);
+        assert_eq!(receiver.borrow(2).expect("an item")[0], 4);
+    };
+    Scenario::new(
+        "every_slice_and_loan_method_passes_items",
+        vec![alone as fn(&RingState<_>)],
+    )
+}
+
+/// Sends 1 alone, 2 in a slice, and 3 in a loan, and records the number of items sent.
+fn send_in_every_way(shared: &RingState<SmallRing<2>>, timeout: Timeout) -> Option<()> {
+    let mut sender = Channel::sender(&shared.ring).ok()?;
+    let sent = &shared.sent[0];
+    sender.send_with(1, timeout).ok()?;
+    sent.set(1);
+    sender.send_slice_with(&[2], timeout).ok()?;
+    sent.set(2);
+    let mut loan = sender.loan_with(1, timeout).ok()?;
+    loan[0] = 3;
+    loan.send();
+    sent.set(3);
+    Some(())
+}
+
+/// Items that are sent alone, in a slice and in place arrive in order at a receiver that receives
+/// in these ways.
+pub fn items_slices_and_loans_keep_order() -> Scenario<RingState<SmallRing<2>>> {
+    let send = |shared: &RingState<SmallRing<2>>| {
+        send_in_every_way(shared, Timeout::Infinite);
+    };
+    let receive = |shared: &RingState<SmallRing<2>>| {
+        let receiver = Channel::receiver(&shared.ring);
+        let mut receiver = receiver.expect("no other handle is attached");
+        let borrowed = receiver.borrow(2).expect("the sender sends");
+        assert_eq!(borrowed[0], 1);
+        borrowed.receive_first(1);
+        let mut items = [0; 2];
+        let count = receiver.recv_slice(&mut items).expect("the sender sends");
+        if count == 1 {
+            items[1] = receiver.recv().expect("the sender sends");
+        }
+        assert_eq!(items, [2, 3]);
+    };
+    let participants = vec![send as fn(&RingState<_>), receive];
+    Scenario::new("items_slices_and_loans_keep_order", participants)
+        .choices(8)
+        .verify(|shared| assert_eq!(shared.sent[0].get(), 3))
+}
+
+/// If a sender is killed while it sends alone, in a slice and in place, a prefix of its items
+/// arrives.
+///
+/// The sender is killed at any step. The receiver borrows, leaves and receives.
+pub fn killed_mixed_sender_leaves_a_prefix() -> Scenario<RingState<SmallRing<2>>> {
+    let send = |shared: &RingState<SmallRing<2>>| {
+        send_in_every_way(shared, Timeout::NonBlocking);
+    };
+    let receive = |shared: &RingState<SmallRing<2>>| {
+        let receiver = Channel::receiver(&shared.ring);
+        let mut receiver = receiver.expect("no other handle is attached");
+        if let Ok(borrowed) = receiver.try_borrow(2) {
+            assert_eq!(borrowed[0], 1);
+            borrowed.receive_first(1);
+            shared.got.set(1);
+        }
+    };
+    let participants = vec![send as fn(&RingState<_>), receive];
+    Scenario::new("killed_mixed_sender_leaves_a_prefix", participants)
+        .choices(8)
+        .verify(|shared| {
+            let (got, sent) = (shared.got.get(), shared.sent[0].get());
+            let Ok(mut receiver) = Channel::receiver(&shared.ring) else {
+                return;
+            };
+            let mut last = got;
+            while let Ok(items) = receiver.try_borrow(1) {
+                last += 1;
+                assert_eq!(items[0], last, "an item is lost, doubled or torn");
+            }
+            assert!(last >= sent, "sent {sent}, but received up to {last}");
+        })
+        .victims(&[0])
 }

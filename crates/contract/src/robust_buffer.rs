@@ -40,6 +40,7 @@ pub fn all_of<B: Unregistered<Item = u64> + ShmSafe + 'static>(stage: &mut impl 
     stage.run(death_of_last_receiver_disconnects_senders::<B>());
     stage.run(sender_death_loses_no_sent_item::<B>());
     stage.run(surviving_receiver_gets_the_remaining_items::<B>());
+    stage.run(killed_batch_leaves_a_prefix::<B>());
 }
 
 /// Sends an item, and records it unless the send times out.
@@ -374,6 +375,51 @@ pub fn surviving_receiver_gets_the_remaining_items<B: Unregistered<Item = u64>>(
         let (sum, attached) = (shared.sums[1].get(), shared.attached[1].get());
         let sums: &[u64] = if attached == 1 { &[11, 10, 1] } else { &[0] };
         assert!(sums.contains(&sum), "received {sum} of 11");
+    })
+    .choices(8)
+    .victims(&[0])
+}
+
+/// If a sender is killed during a batch, a prefix of the batch is sent, and items that are sent by
+/// reference come whole between the items of the batch.
+///
+/// The sender of the batch is killed at any step. The other process receives into a place and sends
+/// by reference.
+pub fn killed_batch_leaves_a_prefix<B: Unregistered<Item = u64>>() -> Scenario<RobustBufferState<B>>
+{
+    let batch = |shared: &RobustBufferState<B>| {
+        let mut items = vec![1, 10];
+        let _ = shared
+            .buffer
+            .send_many_unregistered(&mut items, short_timeout());
+        shared.sent[0].set(11 - items.iter().sum::<u64>());
+    };
+    let other = |shared: &RobustBufferState<B>| {
+        let buffer = &shared.buffer;
+        let sender = buffer.unregistered_sender().expect("the buffer is open");
+        let receiver = buffer.unregistered_receiver().expect("the buffer is open");
+        let mut item = 0;
+        if buffer
+            .recv_into_with(&receiver, &mut item, short_timeout())
+            .is_ok()
+        {
+            assert_eq!(item, 1, "the batch is out of order");
+            shared.sums[0].set(item);
+        }
+        let sent = buffer.send_ref_with(&sender, &100, Timeout::NonBlocking);
+        shared.sent[1].set(if sent.is_ok() { 100 } else { 0 });
+    };
+    Scenario::new(
+        "killed_batch_leaves_a_prefix",
+        vec![batch as fn(&RobustBufferState<B>), other],
+    )
+    .verify(|shared| {
+        let sum = shared.sums[0].get() + drain_and_check(shared).iter().sum::<u64>();
+        let sent = shared.sent[0].get() + shared.sent[1].get();
+        let is_prefix = [0, 1, 11].contains(&(sum % 100));
+        assert!(is_prefix, "received {sum}");
+        assert!(contains(sum, sent), "sent {sent}, but received {sum}");
+        assert_eq!(sum / 100 * 100, shared.sent[1].get(), "received {sum}");
     })
     .choices(8)
     .victims(&[0])

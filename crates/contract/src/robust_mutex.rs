@@ -1,6 +1,6 @@
 //! The promises of [`RobustMutex`], in addition to those of the raw lock.
 
-use super::{RaceCell, Scenario, Stage, expired_timeouts};
+use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{RobustLockError, RobustMutex, Timeout};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,6 +14,14 @@ pub struct RobustMutexState {
     owner_deaths: RaceCell,
 }
 
+/// A robust mutex around two numbers that are equal while no process holds the lock.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct RobustPairOfNumbers {
+    lock: RobustMutex<[u64; 2]>,
+    repairs: [RaceCell; 2],
+}
+
 /// Runs every scenario of a robust mutex.
 pub fn all(stage: &mut impl Stage) {
     stage.run(panic_counts_as_owner_death());
@@ -21,6 +29,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(dropped_inconsistent_guard_is_unrecoverable_for_all(4));
     stage.run(handles_extreme_timeouts());
     stage.run(relocking_returns_already_held());
+    stage.run(every_repair_sees_the_data_of_the_dead_owner());
 }
 
 /// Locks, increments the number, and panics while holding the guard.
@@ -131,4 +140,62 @@ pub fn relocking_returns_already_held() -> Scenario<RobustMutexState> {
         assert!(shared.lock.try_lock().is_ok(), "the lock is free");
     };
     Scenario::new("relocking_returns_already_held", vec![again])
+}
+
+/// Each way of locking after an owner death passes the dead owner's data to the repair, once.
+///
+/// One process is killed between two writes that belong together. The other processes lock with
+/// `lock_or_repair_with`, and with `lock_with` and `repair`. A repair reenters the lock.
+pub fn every_repair_sees_the_data_of_the_dead_owner() -> Scenario<RobustPairOfNumbers> {
+    fn increment(numbers: &mut [u64; 2]) {
+        numbers[0] += 1;
+        numbers[1] += 1;
+    }
+    let victim = |shared: &RobustPairOfNumbers| {
+        let guard = shared.lock.lock_or_repair(|_| panic!("no owner has died"));
+        let mut guard = guard.unwrap_or_else(|error| panic!("{error}"));
+        guard[0] += 1;
+        guard[1] += 1;
+    };
+    let first = |shared: &RobustPairOfNumbers| {
+        let guard = shared.lock.lock_or_repair_with(short_timeout(), |numbers| {
+            shared.repairs[0].set(1);
+            assert!(shared.lock.is_locked());
+            let again = shared.lock.lock();
+            assert!(matches!(again, Err(RobustLockError::AlreadyHeld)));
+            numbers[1] = numbers[0];
+        });
+        if let Ok(mut guard) = guard {
+            assert_eq!(guard[0], guard[1], "the repair did not run");
+            increment(&mut guard);
+        }
+    };
+    let second = |shared: &RobustPairOfNumbers| {
+        let repair = |numbers: &mut [u64; 2]| {
+            shared.repairs[1].set(1);
+            numbers[1] = numbers[0];
+        };
+        let locked = shared.lock.lock_with(Timeout::Infinite);
+        let locked = locked.or_else(|error| error.repair(repair));
+        let mut guard = locked.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(guard[0], guard[1], "the repair did not run");
+        increment(&mut guard);
+    };
+    let name = "every_repair_sees_the_data_of_the_dead_owner";
+    let participants = vec![victim as fn(&RobustPairOfNumbers), first, second];
+    Scenario::new(name, participants)
+        .verify(|shared| {
+            let repairs = shared.repairs[0].get() + shared.repairs[1].get();
+            assert!(repairs <= 1, "one death was repaired {repairs} times");
+            let guard = shared.lock.lock_or_repair(|numbers| {
+                assert_eq!(repairs, 0, "one death was repaired twice");
+                numbers[1] = numbers[0];
+            });
+            let guard = guard.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(guard[0], guard[1]);
+            drop(guard);
+            assert!(!shared.lock.is_locked());
+        })
+        .choices(6)
+        .victims(&[0])
 }

@@ -4,6 +4,7 @@ use super::{RaceCell, Scenario, Stage, expired_timeouts};
 use interlatch::platform::Ordering::AcqRel;
 use interlatch::platform::{AtomicU32, ShmSafe};
 use interlatch::sync::{AcquireError, RobustSemaphore, Timeout};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// A semaphore, a number that a single permit protects, and the number of holders.
@@ -25,6 +26,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(holder_death_releases_its_permit(2));
     stage.run(holder_death_releases_its_permit(3));
     stage.run(two_holder_deaths_release_the_permit());
+    stage.run(panicking_holder_marks_its_permit());
 }
 
 fn increment(shared: &RobustSemaphoreState<1>) {
@@ -135,4 +137,25 @@ pub fn handles_extreme_timeouts() -> Scenario<RobustSemaphoreState<1>> {
         }
     };
     Scenario::new("handles_extreme_timeouts", vec![alone])
+}
+
+/// The next holder of a permit learns that the last holder panicked, and later holders do not.
+pub fn panicking_holder_marks_its_permit() -> Scenario<RobustSemaphoreState<1>> {
+    let alone = |shared: &RobustSemaphoreState<1>| {
+        let permit = shared.semaphore.try_acquire();
+        let permit = permit.unwrap_or_else(|error| panic!("{error}"));
+        assert!(!permit.is_owner_died());
+        let panics = AssertUnwindSafe(|| {
+            let _permit = permit;
+            // Unlike `panic!`, this prints no message.
+            resume_unwind(Box::new("a panic of the holder"));
+        });
+        assert!(catch_unwind(panics).is_err());
+        for is_owner_died in [true, false] {
+            let permit = shared.semaphore.acquire_with(Timeout::Infinite);
+            let permit = permit.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(permit.is_owner_died(), is_owner_died);
+        }
+    };
+    Scenario::new("panicking_holder_marks_its_permit", vec![alone])
 }

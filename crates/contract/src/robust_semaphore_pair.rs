@@ -5,6 +5,7 @@
 use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{AcquireError, PairSlot, RobustSemaphorePair, RobustTurn, Timeout};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// A robust semaphore pair, a number for each slot, and the numbers that the readers read.
@@ -25,6 +26,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(writer_death_returns_its_turn(3));
     stage.run(reader_death_returns_its_turn());
     stage.run(every_turn_method_takes_a_turn());
+    stage.run(panicking_holder_marks_its_slot());
 }
 
 fn granted<T>(turn: Result<T, AcquireError>) -> T {
@@ -203,4 +205,23 @@ pub fn every_turn_method_takes_a_turn() -> Scenario<RobustPairState<1>> {
         assert_eq!((pair.slots(), pair.readable()), (1, 0));
     };
     Scenario::new("every_turn_method_takes_a_turn", vec![alone])
+}
+
+/// The next holder of a slot learns that the last holder panicked, and later holders do not.
+pub fn panicking_holder_marks_its_slot() -> Scenario<RobustPairState<1>> {
+    let alone = |shared: &RobustPairState<1>| {
+        let turn = granted(shared.pair.write());
+        assert!(!turn.is_owner_died());
+        let panics = AssertUnwindSafe(|| {
+            let _turn = turn;
+            // Unlike `panic!`, this prints no message.
+            resume_unwind(Box::new("a panic of the holder"));
+        });
+        assert!(catch_unwind(panics).is_err());
+        for is_owner_died in [true, false] {
+            let turn = granted(shared.pair.try_write());
+            assert_eq!(turn.is_owner_died(), is_owner_died);
+        }
+    };
+    Scenario::new("panicking_holder_marks_its_slot", vec![alone]).verify(no_slot_is_lost)
 }

@@ -20,6 +20,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(cancelled_turn_returns_to_its_side());
     stage.run(timed_out_reader_takes_no_turn());
     stage.run(every_turn_method_takes_a_turn());
+    stage.run(single_and_batched_turns_alternate());
 }
 
 fn write_once(shared: &PairState) {
@@ -99,6 +100,45 @@ pub fn every_turn_method_takes_a_turn() -> Scenario<PairState> {
         drop(pair.try_read().expect("a write is finished"));
         drop(pair.write_timeout(second).expect("the write was read"));
         drop(pair.read_timeout(second).expect("a write is finished"));
+        for timeout in [Timeout::NonBlocking, Timeout::Infinite] {
+            let turns = pair.write_some_with(3, timeout).expect("a free slot");
+            assert_eq!(turns.count(), 1, "the pair has one slot");
+            turns.end(0);
+            assert!(pair.read_some_with(3, Timeout::NonBlocking).is_none());
+            pair.write_with(timeout).expect("a free slot").end(9);
+            let turns = pair.read_some_with(3, timeout).expect("a full slot");
+            let count = turns.count();
+            turns.end(count);
+        }
+        assert!(pair.writer().try_acquire().is_some(), "the slot is free");
+        assert!(pair.reader().try_acquire().is_none(), "the slot is free");
     };
     Scenario::new("every_turn_method_takes_a_turn", vec![alone])
+}
+
+/// Turns that are taken in batches and one by one exclude each other.
+///
+/// One writer takes a batch and ends it, or returns it. The other writer takes single turns. The
+/// reader takes a batch and a single turn. Both sides access an unsynchronized number.
+pub fn single_and_batched_turns_alternate() -> Scenario<PairState> {
+    let batches = |shared: &PairState| {
+        let turns = shared.pair.write_some_with(2, Timeout::Infinite);
+        turns.expect("an infinite timeout").cancel();
+        let turns = shared.pair.write_some_with(2, Timeout::Infinite);
+        let turns = turns.expect("an infinite timeout");
+        shared.number.increment();
+        turns.end(2);
+    };
+    let reader = |shared: &PairState| {
+        let turns = shared.pair.read_some_with(2, Timeout::Infinite);
+        let turns = turns.expect("an infinite timeout");
+        assert_eq!((turns.count(), shared.number.get()), (1, 1));
+        shared.seen.set(1);
+        turns.end(1);
+        read_once(shared);
+    };
+    let participants = vec![batches as fn(&PairState), write_once, reader];
+    Scenario::new("single_and_batched_turns_alternate", participants)
+        .verify(|shared| assert_eq!(shared.seen.get(), 2))
+        .choices(4)
 }

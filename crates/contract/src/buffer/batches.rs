@@ -2,6 +2,7 @@
 
 use super::closing::close;
 use super::{BufferState, Scenario, expired_timeouts, receive_as, send, sum_left, sum_received};
+use crate::short_timeout;
 use interlatch::channel::{
     Direction, RecvError, RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError,
     Unregistered,
@@ -228,4 +229,47 @@ fn pass_many_in_every_way<B: Unregistered<Item = u64>>(shared: &BufferState<B>) 
     assert_eq!(end, Err(TryRecvError::Disconnected));
     let sender = buffer.attach_sender();
     assert!(sender.is_err(), "a closed side was opened again");
+}
+
+/// Items of a batch, items that are sent by value or by reference, and receives of every kind share
+/// one slot.
+///
+/// One process sends a batch with a timeout and by reference, and receives a batch. The other
+/// process sends by value and receives into a place. No item is lost or doubled.
+pub fn single_items_and_batches_share_a_slot<B: Unregistered<Item = u64>>()
+-> Scenario<BufferState<B>> {
+    let batches = |shared: &BufferState<B>| {
+        let mut items = vec![1, 10];
+        let _ = shared
+            .buffer
+            .send_many_unregistered(&mut items, short_timeout());
+        // An item that was not sent counts as received.
+        shared.got[0][0].set(items.iter().sum());
+        let mut items = Vec::new();
+        let max = 2;
+        let _ = shared
+            .buffer
+            .recv_many_unregistered(&mut items, max, Timeout::NonBlocking);
+        shared.got[0][1].set(items.iter().sum());
+    };
+    let single = |shared: &BufferState<B>| {
+        let buffer = &shared.buffer;
+        let sender = buffer.unregistered_sender().expect("the buffer is open");
+        let receiver = buffer.unregistered_receiver().expect("the buffer is open");
+        let sent = buffer.send_ref_with(&sender, &100, Timeout::NonBlocking);
+        shared.got[1][0].set(if sent.is_ok() { 0 } else { 100 });
+        let mut item = 0;
+        if buffer
+            .recv_into_with(&receiver, &mut item, Timeout::NonBlocking)
+            .is_ok()
+        {
+            shared.got[1][1].set(item);
+        }
+    };
+    Scenario::new(
+        "single_items_and_batches_share_a_slot",
+        vec![batches as fn(&BufferState<B>), single],
+    )
+    .verify(|shared| assert_eq!(sum_received(shared) + sum_left(shared), 111))
+    .choices(6)
 }

@@ -11,7 +11,8 @@ mod timeouts;
 pub use batches::{
     batch_keeps_order, batch_receive_wakes_every_sender, batch_wakes_every_receiver,
     every_batch_method_passes_items, every_batch_receiver_sees_disconnection,
-    failed_batch_send_keeps_its_items, timed_out_batch_loses_no_item,
+    failed_batch_send_keeps_its_items, single_items_and_batches_share_a_slot,
+    timed_out_batch_loses_no_item,
 };
 pub use closing::{
     closed_buffer_can_be_drained, closed_buffer_stays_closed, closing_wakes_every_receiver,
@@ -68,6 +69,10 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(keeps_order_across_wraparounds::<Bounded<3>>());
     stage.run(keeps_order_across_wraparounds::<Monitor<3>>());
     stage.run(rejects_invalid_capacities());
+    stage.run(single_items_and_batches_share_a_slot::<Bounded<1>>());
+    stage.run(single_items_and_batches_share_a_slot::<Monitor<1>>());
+    stage.run(single_items_and_batches_share_a_slot::<RobustBounded<1>>());
+    stage.run(single_items_and_batches_share_a_slot::<RobustMonitor<1>>());
 }
 
 /// Runs every scenario of one bounded buffer.
