@@ -1,7 +1,7 @@
-//! The number of wake calls in each execution.
+//! The number of wake calls and of heavy barriers in each execution.
 //!
-//! A primitive that makes unnecessary wake calls is correct but slow. These models count wake calls
-//! in loom's record of each execution, so the models are compiled only with `--cfg loom`.
+//! A primitive that makes unnecessary calls is correct but slow. These models count the calls in
+//! the record of each execution, so the models are compiled only with `--cfg loom`.
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::model::event::Action;
@@ -10,6 +10,7 @@ use interlatch::platform::{AtomicU32, futex};
 use interlatch::sync::{RawCondvar, RawLock, RawMutex, Timeout};
 use interlatch::{Condvar, Semaphore, ShmSafe};
 use interlatch_check::{FailureKind, Model, Scenario};
+use interlatch_contract::ring::{Receives, Ring, Sends, SmallRing};
 use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
@@ -26,6 +27,10 @@ pub fn models() -> Vec<Model> {
         Model::new("calls", sleeping_waiter_costs_one_wake_call),
         Model::new("calls", release_without_waiter_makes_no_wake_call),
         Model::new("calls", acquirer_of_the_last_permit_makes_no_wake_call),
+        Model::new(
+            "calls",
+            items_without_waiting_cost_no_heavy_barrier::<SmallRing<2>>,
+        ),
     ]
 }
 
@@ -153,4 +158,24 @@ fn acquirer_of_the_last_permit_makes_no_wake_call() -> Scenario<Semaphore> {
         vec![acquire, release],
     )
     .verify(|_| assert!(wake_calls() <= 1, "{} wake calls", wake_calls()))
+}
+
+/// A sender that finds a free slot and a receiver that finds an item execute no heavy barrier, which
+/// is a system call.
+pub fn items_without_waiting_cost_no_heavy_barrier<R: Ring>() -> Scenario<R> {
+    let alone = |ring: &R| {
+        let mut sender = ring.sender().expect("no other handle is attached");
+        let mut receiver = ring.receiver().expect("no other handle is attached");
+        for item in [1, 2, 3] {
+            assert_eq!(sender.send(&[item], Timeout::Infinite), Ok(1));
+            let mut received = [0];
+            assert_eq!(receiver.recv(&mut received, Timeout::Infinite), Ok(1));
+            assert_eq!(received, [item]);
+        }
+    };
+    let scenario = Scenario::new(
+        "items_without_waiting_cost_no_heavy_barrier",
+        vec![alone as fn(&R)],
+    );
+    scenario.verify(|_| assert_eq!(world::heavy_barriers(), 0))
 }

@@ -15,6 +15,13 @@ pub fn models() -> Vec<Model> {
         Model::broken("ring_without_heavy_barrier", Deadlock, || {
             ring::keeps_order::<Flawed<NO_HEAVY, 1>>()
         }),
+        Model::broken("ring_with_two_light_barriers", Deadlock, || {
+            ring::keeps_order::<Flawed<TWO_LIGHT, 1>>().choices(20)
+        }),
+        #[cfg(loom)]
+        Model::broken("ring_with_two_heavy_barriers", WrongResult, || {
+            crate::calls::items_without_waiting_cost_no_heavy_barrier::<Flawed<TWO_HEAVY, 2>>()
+        }),
         Model::broken("ring_without_light_barrier", Deadlock, || {
             ring::keeps_order::<Flawed<NO_LIGHT, 1>>()
         }),
@@ -65,6 +72,12 @@ const RELAXED: u8 = 6;
 /// loses an item.
 const ENDS_EARLY: u8 = 7;
 
+/// A sleeper uses the light barrier, as the waker does. So both may read old values, and the
+/// sleeper hangs.
+const TWO_LIGHT: u8 = 8;
+/// A waker uses the heavy barrier, as the sleeper does. So each item costs a system call.
+const TWO_HEAVY: u8 = 9;
+
 const ASLEEP: u32 = 1;
 const CLOSED: u32 = 2;
 
@@ -72,6 +85,8 @@ const CLOSED: u32 = 2;
 #[derive(Debug)]
 struct Flawed<const FLAW: u8, const SLOTS: usize> {
     positions: [AtomicU64; 2],
+    /// Copies of the positions, for loads behind the light barrier.
+    short_positions: [AtomicU32; 2],
     flags: [AtomicU32; 2],
     slots: [UnsafeCell<u64>; SLOTS],
     attached: [AtomicU32; 2],
@@ -87,6 +102,7 @@ unsafe impl<const FLAW: u8, const SLOTS: usize> ShmSafe for Flawed<FLAW, SLOTS> 
         unsafe {
             at.write(Self {
                 positions: [AtomicU64::new(0), AtomicU64::new(0)],
+                short_positions: [AtomicU32::new(0), AtomicU32::new(0)],
                 flags: [AtomicU32::new(0), AtomicU32::new(0)],
                 slots: core::array::from_fn(|_| UnsafeCell::new(0)),
                 attached: [AtomicU32::new(0), AtomicU32::new(0)],
@@ -143,6 +159,17 @@ impl<const FLAW: u8, const SLOTS: usize> Cursor<'_, FLAW, SLOTS> {
         self.is_ready(self.ring.positions[1 - self.side].load(order))
     }
 
+    fn is_ready_after_light_barrier(&self) -> bool {
+        let other = 1 - self.side;
+        let position = asymmetric::load_after_light_barrier(&self.ring.short_positions[other]);
+        let is_ready = self.is_ready(position.into());
+        if is_ready {
+            // The next check then reads no older position.
+            self.ring.positions[other].fetch_or(0, Relaxed);
+        }
+        is_ready
+    }
+
     /// Waits for an item or a free slot. Returns false if the other side is closed and no item or
     /// free slot is left.
     fn wait(&self) -> bool {
@@ -160,6 +187,7 @@ impl<const FLAW: u8, const SLOTS: usize> Cursor<'_, FLAW, SLOTS> {
             own.fetch_or(ASLEEP, Acquire);
             let is_ready = match FLAW {
                 NO_HEAVY => self.check(),
+                TWO_LIGHT => self.is_ready_after_light_barrier(),
                 RECHECKS_FIRST => false,
                 _ => self.is_ready(asymmetric::load_after_heavy_barrier(position)),
             };
@@ -175,6 +203,10 @@ impl<const FLAW: u8, const SLOTS: usize> Cursor<'_, FLAW, SLOTS> {
         let flags = &self.ring.flags[1 - self.side];
         let found = match FLAW {
             NO_LIGHT => flags.load(Relaxed),
+            TWO_HEAVY => {
+                asymmetric::load_after_heavy_barrier(&self.ring.positions[self.side]);
+                flags.fetch_or(0, Relaxed)
+            }
             _ => asymmetric::load_after_light_barrier(flags),
         };
         if found & ASLEEP != 0 && flags.fetch_and(!ASLEEP, Release) & ASLEEP != 0 {
@@ -188,6 +220,9 @@ impl<const FLAW: u8, const SLOTS: usize> Cursor<'_, FLAW, SLOTS> {
         }
         let order = if FLAW == RELAXED { Relaxed } else { Release };
         self.ring.positions[self.side].store(self.position + 1, order);
+        if FLAW == TWO_LIGHT {
+            self.ring.short_positions[self.side].store(self.position as u32 + 1, Relaxed);
+        }
         if FLAW != WAKES_FIRST {
             self.wake();
         }

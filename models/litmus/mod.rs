@@ -5,6 +5,7 @@
 //! outcomes, the test pins the outcomes that loom 0.7.2 reaches. If such a test fails, loom has
 //! changed, and so has the meaning of a verdict.
 
+mod asymmetric;
 mod classic;
 mod crosscheck;
 mod death;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Litmus> {
         classic::all(),
         crosscheck::all(),
         death::all(),
+        asymmetric::all(),
     ]
     .into_iter()
     .flatten()

@@ -34,7 +34,7 @@
 //! | [`load_latest`] | a load, perhaps of an older value | the newest value, in a step of its own |
 //! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes; short reads and writes occur |
 //! | [`robust`] | the kernel's robust list | the same, applied at a simulated death |
-//! | [`asymmetric`] | `membarrier(2)` | loads of the newest value, which order nothing else |
+//! | [`asymmetric`] | `membarrier(2)` | a light load may return values older than the last heavy one |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | adaptive spinning | reports once that the condition may hold |
 //! | `repeat` | an array of constants | an array of calls |

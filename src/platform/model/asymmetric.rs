@@ -1,39 +1,68 @@
 //! The model's barriers that order a store before a load of another word.
 //!
-//! Both functions load the newest value, in a step that loom sees as conflicting with every write
-//! of the word. If two processes each store to their own word and then load the other process's
-//! word with these functions, at least one of them reads the new value. Neither load orders any
-//! other memory. A weakening replaces one of the two loads with a plain load, which may happen
-//! before the store.
+//! A load behind the heavy barrier returns the newest value, and from then on every process reads at
+//! least the values of that moment. A load behind the light barrier returns the newest value, or
+//! any older value that was overwritten since the last heavy barrier. The checker tries each of
+//! them. So if two processes each store to their own word and then load the other process's word,
+//! and one of them uses the heavy barrier, at least one of them reads the new value. If both use
+//! the light barrier, both may read the old value.
 //!
-//! If no process uses the heavy load, a light load may return an older value on Linux. The model
-//! does not try that value, so that value must be harmless.
+//! The values overwritten before the last heavy barrier are forgotten for every word, as if each
+//! process executed a full barrier at that moment. Neither load orders any other memory: an access
+//! that relies on such an order is a data race. The model is weaker than the machine in two points,
+//! so it may report a failure that cannot happen: a light load may return a value that was
+//! overwritten before a step which another synchronization orders before the load, and
+//! read-modify-writes of the loading process are no barriers.
+//!
+//! A weakening leaves out the barrier at a site, which makes its load a plain load, or swaps the
+//! light and the heavy barrier. A light barrier in place of a heavy one makes a waiter miss a
+//! wake-up. A heavy barrier in place of a light one is correct but costs a system call for each
+//! item, so [`heavy_barriers`](super::world::heavy_barriers) counts the heavy barriers, and a model
+//! checks that an operation that need not wait uses none.
 
-use super::{AtomicU32, AtomicU64, weakening};
+use super::{AtomicU32, AtomicU64, weakening, world};
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
+
+/// A barrier between an earlier store and a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barrier {
+    /// The load may happen before the store.
+    None,
+    /// The load happens after the store, unless no heavy barrier comes between them.
+    Light,
+    /// The load happens after the store.
+    Heavy,
+}
 
 /// Returns true: the kernel of the model always supports the barrier.
 pub fn register() -> bool {
     true
 }
 
-/// Loads the word behind a simulated barrier, which pairs with [`load_after_heavy_barrier`]. The
-/// load happens after this process's earlier stores.
+/// Loads the word behind a simulated barrier, which pairs with [`load_after_heavy_barrier`].
 #[track_caller]
 pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
-    if weakening::is_left_out(Location::caller()) {
-        return word.load(Relaxed);
+    match weakening::barrier(Location::caller(), Barrier::Light) {
+        Barrier::None => word.load(Relaxed),
+        Barrier::Light => word.load_newest_or_older(),
+        Barrier::Heavy => {
+            world::heavy_barrier();
+            word.load_latest(Relaxed)
+        }
     }
-    word.load_latest(Relaxed)
 }
 
 /// Loads the word behind a simulated barrier, which pairs with [`load_after_light_barrier`]. The
 /// load happens after this process's earlier stores.
 #[track_caller]
 pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
-    if weakening::is_left_out(Location::caller()) {
-        return word.load(Relaxed);
+    match weakening::barrier(Location::caller(), Barrier::Heavy) {
+        Barrier::None => word.load(Relaxed),
+        Barrier::Light => word.load_newest_or_older(),
+        Barrier::Heavy => {
+            world::heavy_barrier();
+            word.load_latest(Relaxed)
+        }
     }
-    word.load_latest(Relaxed)
 }

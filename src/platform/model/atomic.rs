@@ -40,8 +40,10 @@ macro_rules! atomic {
             /// Creates a word with this value.
             #[track_caller]
             pub fn new(value: $value) -> Self {
+                let number = world::new_number(Location::caller());
+                world::note_initial_value(number, value as u64);
                 Self {
-                    number: world::new_number(Location::caller()),
+                    number,
                     inner: loom::sync::atomic::$loom::new(value),
                     companion: None,
                 }
@@ -104,6 +106,7 @@ macro_rules! atomic {
                 world::note_write(self.number, site, order);
                 world::note_change();
                 let written = value as u64;
+                world::note_value(self.number, written);
                 world::record(
                     site,
                     Action::Store {
@@ -132,6 +135,7 @@ macro_rules! atomic {
                 world::note_write(self.number, site, order);
                 if written != read {
                     world::note_change();
+                    world::note_value(self.number, written as u64);
                 }
                 world::record(
                     site,
@@ -214,6 +218,7 @@ macro_rules! atomic {
                     world::note_write(self.number, site, success);
                     if new != read {
                         world::note_change();
+                        world::note_value(self.number, new as u64);
                     }
                 }
                 world::record(
@@ -274,6 +279,23 @@ macro_rules! atomic {
                     },
                 );
                 read
+            }
+
+            /// Reads the newest value of the word, or an older value that a light load may return:
+            /// see [`asymmetric`](super::asymmetric).
+            #[track_caller]
+            #[allow(dead_code, reason = "not every width needs it")]
+            pub(super) fn load_newest_or_older(&self) -> $value {
+                let newest = self.load_latest(Ordering::Relaxed);
+                if !world::is_alive() {
+                    return newest;
+                }
+                world::step_of_light_barrier(self.number);
+                // A process that ran at the last step may have written the word.
+                let readable = world::readable_values(self.number);
+                let value = readable[choice::choose(readable.len() as u32) as usize];
+                world::note_read(self.number, value);
+                value as $value
             }
 
             /// Returns the number of this word in the execution's record.
@@ -347,6 +369,7 @@ impl AtomicU32 {
         let read = world::step(exchange)?;
         world::note_write(word, site, order);
         world::note_change();
+        world::note_value(word, new.into());
         let (read, written) = (read.into(), Some(new.into()));
         world::record(
             site,

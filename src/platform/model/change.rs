@@ -19,13 +19,15 @@ pub enum Change {
     DropWake,
     /// A wake-up of several waiters wakes only one waiter.
     WakeOne,
-    /// The change of the robust list at this source line is left out.
+    /// The change of the robust list, or the barrier, at this source line is left out.
     LeaveOut,
+    /// The light barrier becomes a heavy one, or the heavy barrier a light one.
+    SwapBarrier,
 }
 
 impl Change {
     /// All changes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Relax,
         Self::ToAcquire,
         Self::ToRelease,
@@ -34,6 +36,7 @@ impl Change {
         Self::DropWake,
         Self::WakeOne,
         Self::LeaveOut,
+        Self::SwapBarrier,
     ];
 
     /// Returns the name of the change in tables and on the command line.
@@ -47,6 +50,7 @@ impl Change {
             Self::DropWake => "drop-wake",
             Self::WakeOne => "wake-one",
             Self::LeaveOut => "leave-out",
+            Self::SwapBarrier => "swap-barrier",
         }
     }
 
@@ -57,7 +61,11 @@ impl Change {
             Self::ToAcquire => Some(Ordering::Acquire),
             Self::ToRelease => Some(Ordering::Release),
             Self::ToAcqRel => Some(Ordering::AcqRel),
-            Self::RelaxFailure | Self::DropWake | Self::WakeOne | Self::LeaveOut => None,
+            Self::RelaxFailure
+            | Self::DropWake
+            | Self::WakeOne
+            | Self::LeaveOut
+            | Self::SwapBarrier => None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! detects a weakening, either the weaker operation is sufficient at that site, or a model is
 //! missing.
 
+use super::asymmetric::Barrier;
 use super::event::Site;
 use super::world;
 use core::cell::Cell;
@@ -96,6 +97,18 @@ pub(super) fn wake_count(site: Site, written: u32) -> Option<u32> {
         Some(written.min(1))
     } else {
         Some(written)
+    }
+}
+
+/// Returns the barrier that the load at this site uses.
+pub(super) fn barrier(site: Site, written: Barrier) -> Barrier {
+    world::note_site(site, Change::LeaveOut);
+    world::note_site(site, Change::SwapBarrier);
+    match written {
+        _ if applies(site, Change::LeaveOut) => Barrier::None,
+        Barrier::Light if applies(site, Change::SwapBarrier) => Barrier::Heavy,
+        Barrier::Heavy if applies(site, Change::SwapBarrier) => Barrier::Light,
+        written => written,
     }
 }
 

@@ -10,25 +10,36 @@ use std::sync::Arc;
 /// synchronizes with this store. So a process's Relaxed load of the choice may return 0 or 1, and
 /// loom tries both.
 #[derive(Clone, Debug)]
-pub struct Choices(Arc<[AtomicU32]>);
+pub struct Choices {
+    choices: Arc<[AtomicU32]>,
+    barrier: Arc<AtomicU32>,
+}
 
 impl Choices {
     pub fn new(count: usize) -> Self {
-        Self((0..count).map(|_| AtomicU32::new(0)).collect())
+        Self {
+            choices: (0..count).map(|_| AtomicU32::new(0)).collect(),
+            barrier: Arc::new(AtomicU32::new(0)),
+        }
     }
 
     /// Stores 1 in every choice, so that a later load may return 0 or 1.
     pub fn open(&self) {
-        for choice in self.0.iter() {
+        for choice in self.choices.iter() {
             choice.store(1, Relaxed);
         }
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.choices.len()
     }
 
     pub fn read(&self, index: usize) -> bool {
-        self.0[index].load(Relaxed) == 1
+        self.choices[index].load(Relaxed) == 1
+    }
+
+    /// Writes a word that all barriers share, so that loom tries both orders of any two barriers.
+    pub fn conflict_with_barriers(&self) {
+        self.barrier.fetch_add(1, Relaxed);
     }
 }

@@ -9,12 +9,14 @@ mod budget;
 mod choices;
 mod findings;
 mod lifecycle;
+mod older_values;
 mod record;
 mod state;
 mod wait_queue;
 
 pub use findings::{collect_sites, findings};
 pub use lifecycle::current;
+pub use older_values::heavy_barriers;
 pub use record::{creations, events, executions};
 pub use state::{Findings, KERNEL, begin, begin_exploration};
 pub use wait_queue::process_states;
@@ -25,6 +27,10 @@ pub(super) use findings::{note_change, note_fence, note_load, note_site, note_wr
 pub(super) use lifecycle::{
     all_finished, begin_step, enter, finish, is_alive, population, robust_lists, scratch, step,
     threads,
+};
+pub(super) use older_values::{
+    heavy_barrier, note_initial_value, note_read, note_value, readable_values,
+    step_of_light_barrier,
 };
 pub(super) use record::{new_number, record};
 pub(super) use state::{Process, RobustList, RobustLists, populate};

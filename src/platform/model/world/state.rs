@@ -1,6 +1,7 @@
 //! The types of the execution state, and the thread-local that holds the state.
 
 use super::choices::Choices;
+use super::older_values::History;
 use crate::platform::model::change::Change;
 use crate::platform::model::event::{Event, Site};
 use core::cell::{Cell, RefCell};
@@ -35,6 +36,8 @@ pub struct Word {
     pub stores: u32,
     /// The loads of the word since its last write, in order.
     pub loads: Vec<(usize, Site)>,
+    /// The older values that a light load may return.
+    pub history: History,
 }
 
 /// The robust words that the kernel would find if a thread died now.
@@ -114,6 +117,8 @@ pub struct World {
     pub changes: usize,
     /// The value of `changes` at the last recheck.
     pub changes_at_recheck: Option<usize>,
+    /// The number of heavy barriers.
+    pub heavy_barriers: u64,
     pub findings: Findings,
 }
 
