@@ -493,7 +493,7 @@ fn leaked_guards_and_loans_exclude_as_if_they_were_held() {
 /// One segment, whose creation sends to the list, and then panics if the test asks for it.
 struct OneSegment<'a> {
     list: &'a SegmentList<u64>,
-    segment: Segment<u64, [Slot<u64>; 1]>,
+    segment: &'a Segment<u64, [Slot<u64>; 1]>,
     panics: Cell<bool>,
 }
 
@@ -526,7 +526,7 @@ unsafe impl Segments for OneSegment<'_> {
         _number: u64,
         use_segment: impl FnOnce(&Segment<u64, [Slot<u64>; 1]>) -> R,
     ) -> Result<R, Self::Error> {
-        Ok(use_segment(&self.segment))
+        Ok(use_segment(self.segment))
     }
 
     fn remove(&self, _number: u64) {}
@@ -540,7 +540,7 @@ fn panic_and_reentry_of_segments_leave_the_list_usable() {
     let list: &SegmentList<u64> = region.create("list", ONE_ITEM).expect("space");
     let segments = OneSegment {
         list,
-        segment: Segment::initial(),
+        segment: region.create("segment", ()).expect("space"),
         panics: Cell::new(true),
     };
     let send = |item: u64| list.send_with(&segments, &item, Timeout::Infinite);
