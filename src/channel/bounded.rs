@@ -45,9 +45,12 @@ use core::mem::{ManuallyDrop, offset_of};
 /// No operation panics, because no foreign code runs inside an operation.
 ///
 /// # Process death
-/// If a process dies within an operation, the lock may stay held forever. The slots that the dead
-/// process's batch had acquired may also stay unused forever. If a process dies outside an
-/// operation, its handles stay registered.
+/// If a process dies within an operation, the lock may stay held forever, as with a stopped
+/// process. Operations with a deadline then return at most 100 milliseconds after the deadline, and
+/// non-blocking operations fail with `Failed(Busy)` after 100 milliseconds, or with `Full` or
+/// `Empty`. All other operations wait for the lock. The slots that the dead process's batch had
+/// acquired may also stay unused forever. If a process dies outside an operation, its handles stay
+/// registered.
 ///
 /// # Fork
 /// Handles belong to the process that created them. Operations of a copy in a forked child fail with
@@ -468,14 +471,14 @@ where
     ) -> Result<Admitted<'_, T, P, L, S>, OperationError> {
         let Some(turns) = self.turns.write_turns(max, timeout) else {
             let store = self.store.lock_with(timeout);
-            let closed = store.is_some_and(|store| store.is_closed(Direction::Receiving));
+            let closed = store.is_ok_and(|store| store.is_closed(Direction::Receiving));
             return Err(OperationError::from_disconnected(closed));
         };
         match self.store.lock_with(timeout) {
-            Some(store) => Ok((turns, store)),
-            None => {
+            Ok(store) => Ok((turns, store)),
+            Err(error) => {
                 turns.cancel();
-                Err(OperationError::Timeout)
+                Err(error)
             }
         }
     }
@@ -490,14 +493,14 @@ where
         let Some(turns) = self.turns.read_turns(max, timeout) else {
             let store = self.store.lock_with(timeout);
             return Err(OperationError::from_disconnected(
-                store.is_some_and(|store| store.has_ended()),
+                store.is_ok_and(|store| store.has_ended()),
             ));
         };
         match self.store.lock_with(timeout) {
-            Some(store) => Ok((turns, store)),
-            None => {
+            Ok(store) => Ok((turns, store)),
+            Err(error) => {
                 turns.cancel();
-                Err(OperationError::Timeout)
+                Err(error)
             }
         }
     }

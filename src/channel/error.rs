@@ -106,6 +106,10 @@ pub enum ChannelError {
     Inherited,
     /// This thread cannot hold a robust lock, or holds the maximum number of them.
     RobustList(RobustListError),
+    /// Another process holds the internal lock and does not run, because it is stopped or the
+    /// machine is overloaded. A non-blocking operation returns this error after 100 milliseconds
+    /// and has no effect.
+    Busy,
     /// A faulty process has corrupted the channel.
     Corrupted,
     /// The stream ended within an item: its sender died or closed the pipe.
@@ -231,6 +235,7 @@ impl From<AcquireError> for OperationError {
             AcquireError::TimedOut => return Self::Timeout,
             AcquireError::RobustList(error) => ChannelError::RobustList(error),
             AcquireError::Inherited => ChannelError::Inherited,
+            AcquireError::Busy => ChannelError::Busy,
             AcquireError::Corrupted => ChannelError::Corrupted,
         })
     }
@@ -443,6 +448,9 @@ impl fmt::Display for ChannelError {
                 "the handle belongs to the parent process; attach a handle in the forked child",
             ),
             Self::RobustList(error) => error.fmt(f),
+            Self::Busy => f.write_str(
+                "the channel's internal lock is held by a process that does not run; try again",
+            ),
             Self::Corrupted => f.write_str("a faulty process has corrupted the channel"),
             Self::Torn { expected, found } => write!(
                 f,

@@ -37,9 +37,10 @@ use core::mem::{ManuallyDrop, offset_of};
 /// No operation panics, because no foreign code runs inside an operation.
 ///
 /// # Process death
-/// If a process dies within an operation, the lock may stay held forever. All other processes then
-/// wait for the lock, including waiters whose timeout has expired, since a waiter reacquires the
-/// lock before it returns. If a process dies outside an operation, its handles stay registered.
+/// If a process dies within an operation, the lock may stay held forever, as with a stopped
+/// process. Operations with a deadline then return at most 100 milliseconds after the deadline, and
+/// non-blocking operations fail with `Failed(Busy)` after 100 milliseconds. All other operations
+/// wait for the lock. If a process dies outside an operation, its handles stay registered.
 ///
 /// # Fork
 /// Handles belong to the process that created them. Operations of a copy in a forked child fail with
@@ -390,9 +391,7 @@ where
         timeout: Timeout,
         mut put: impl FnMut(&mut Guard<'_, T, L, S>) -> usize,
     ) -> Result<(), OperationError> {
-        let Some(mut store) = self.store.lock_with(timeout) else {
-            return Err(OperationError::Timeout);
-        };
+        let mut store = self.store.lock_with(timeout)?;
         let mut in_time = true;
         let sent = loop {
             if store.is_closed(Direction::Receiving) {
@@ -405,7 +404,7 @@ where
             if !in_time {
                 return Err(OperationError::Timeout);
             }
-            in_time = store.wait(&self.not_full, timeout);
+            (store, in_time) = store.wait(&self.not_full, timeout)?;
         };
         drop(store);
         notify(&self.not_empty, sent);
@@ -419,9 +418,7 @@ where
         timeout: Timeout,
         mut take: impl FnMut(&mut Guard<'_, T, L, S>) -> Option<(usize, R)>,
     ) -> Result<R, OperationError> {
-        let Some(mut store) = self.store.lock_with(timeout) else {
-            return Err(OperationError::Timeout);
-        };
+        let mut store = self.store.lock_with(timeout)?;
         let mut in_time = true;
         let (received, item) = loop {
             if let Some(taken) = take(&mut store) {
@@ -432,7 +429,7 @@ where
                     store.is_closed(Direction::Sending),
                 ));
             }
-            in_time = store.wait(&self.not_empty, timeout);
+            (store, in_time) = store.wait(&self.not_empty, timeout)?;
         };
         drop(store);
         notify(&self.not_full, received);

@@ -2,12 +2,12 @@
 //! with a lock.
 
 use super::slot::{Slot, Slots};
-use super::{AttachError, BufferState, Direction, EndState};
+use super::{AttachError, BufferState, Direction, EndState, OperationError};
 use crate::platform::{
     CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, UnsafeCell,
     constructor,
 };
-use crate::sync::{LockGuard, RawCondvar, RawLock, RawMutex, Timeout};
+use crate::sync::{LockError, LockGuard, RawCondvar, RawLock, RawMutex, Timeout};
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, offset_of};
 
@@ -115,11 +115,27 @@ impl<T, L: RawLock, S: Slots<T> + ?Sized> Store<T, L, S> {
         Guard { store: self }
     }
 
-    /// Locks the store, or returns `None` if the timeout expires first.
-    pub(super) fn lock_with(&self, timeout: Timeout) -> Option<Guard<'_, T, L, S>> {
+    /// Locks the store, or fails if a stopped process holds the lock and the timeout expires.
+    #[inline]
+    pub(super) fn lock_with(&self, timeout: Timeout) -> Result<Guard<'_, T, L, S>, OperationError> {
+        let is_locked = match timeout {
+            Timeout::Infinite => self.lock.raw_lock_with(timeout),
+            // Most calls find the lock free and need no deadline.
+            Timeout::NonBlocking => self.lock.raw_lock_with(timeout),
+            Timeout::At(_) => false,
+        };
+        if !is_locked {
+            self.lock_slowly(timeout)?;
+        }
+        Ok(Guard { store: self })
+    }
+
+    /// Locks without a guard.
+    #[cold]
+    fn lock_slowly(&self, timeout: Timeout) -> Result<(), OperationError> {
         match self.lock.raw_lock_with(timeout.for_internal_lock()) {
-            true => Some(Guard { store: self }),
-            false => None,
+            true => Ok(()),
+            false => Err(timeout.internal_lock_error(LockError::TimedOut).into()),
         }
     }
 }
@@ -160,13 +176,33 @@ impl<T, L: RawLock, S: Slots<T> + ?Sized> Drop for Guard<'_, T, L, S> {
 }
 
 impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
-    /// Unlocks, waits for a notification, and locks again. Returns false if the timeout expired.
-    pub(super) fn wait(&mut self, condvar: &impl RawCondvar, timeout: Timeout) -> bool {
-        // SAFETY: this guard holds the lock before and after the wait, and `&mut` excludes other
-        // uses during the wait. Only this guard unlocks the lock, because `adopted` is never
-        // dropped.
-        let mut adopted = ManuallyDrop::new(unsafe { LockGuard::adopt(&self.store.lock) });
-        condvar.wait_with(&mut adopted, timeout)
+    /// Unlocks, waits for a notification, and locks again, or fails if a stopped process holds the
+    /// lock and the timeout expires.
+    ///
+    /// The second value is false if the timeout expired without a notification.
+    pub(super) fn wait(
+        self,
+        condvar: &impl RawCondvar,
+        timeout: Timeout,
+    ) -> Result<(Self, bool), OperationError> {
+        if timeout == Timeout::NonBlocking {
+            return Ok((self, false));
+        }
+        let store = ManuallyDrop::new(self).store;
+        // SAFETY: the guard of this method holds the lock and is never dropped, so only `adopted`
+        // unlocks the lock.
+        let adopted = unsafe { LockGuard::adopt(&store.lock) };
+        let in_time = condvar.unlock_and_wait(adopted, timeout);
+        match store.lock_with(timeout) {
+            Ok(guard) => Ok((guard, in_time)),
+            Err(error) => {
+                if in_time {
+                    // This thread cannot use its notification, so it notifies another waiter.
+                    condvar.notify_one();
+                }
+                Err(error)
+            }
+        }
     }
 
     fn read(&self) -> RingState {

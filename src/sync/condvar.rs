@@ -257,7 +257,7 @@ impl Condvar {
             return (Ok(guard), false);
         }
         let mutex = guard.mutex();
-        let is_notified = self.unlock_and_wait(|| drop(guard), timeout, at_recheck);
+        let is_notified = self.unlock_and_sleep(|| drop(guard), timeout, at_recheck);
         let locked = mutex.lock_with_policy(timeout.for_internal_lock(), policy);
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
             // This thread did not get the lock and cannot use its notification, so it passes the
@@ -311,16 +311,17 @@ impl Condvar {
         if timeout == Timeout::NonBlocking {
             return false;
         }
-        // SAFETY: `guard` holds the lock. `unlock_and_wait` calls its function once.
+        // SAFETY: `guard` holds the lock. `unlock_and_sleep` calls its function once.
         unsafe {
-            guard.relock_after(|mutex| self.unlock_and_wait(|| mutex.unlock(), timeout, at_recheck))
+            guard
+                .relock_after(|mutex| self.unlock_and_sleep(|| mutex.unlock(), timeout, at_recheck))
         }
     }
 
     /// Registers as a waiter, unlocks, and waits for a notification.
     ///
     /// Returns false if the timeout expired.
-    fn unlock_and_wait(
+    fn unlock_and_sleep(
         &self,
         unlock: impl FnOnce(),
         timeout: Timeout,
@@ -402,6 +403,11 @@ impl Default for Condvar {
 impl RawCondvar for Condvar {
     fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
         self.wait_with_rechecks(guard, timeout, AtRecheck::SleepOn)
+    }
+
+    fn unlock_and_wait<L: RawLock>(&self, guard: LockGuard<'_, L>, timeout: Timeout) -> bool {
+        timeout != Timeout::NonBlocking
+            && self.unlock_and_sleep(|| drop(guard), timeout, AtRecheck::SleepOn)
     }
 
     fn notify_one(&self) {

@@ -234,6 +234,17 @@ impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
         }
     }
 
+    fn unlock_and_wait<L: RawLock>(&self, guard: LockGuard<'_, L>, timeout: Timeout) -> bool {
+        if timeout == Timeout::NonBlocking {
+            return false;
+        }
+        if self.with_entry(|| self.waiting.release(1)).is_err() {
+            return true;
+        }
+        drop(guard);
+        self.wait(timeout)
+    }
+
     fn notify_one(&self) {
         self.notify(1);
     }

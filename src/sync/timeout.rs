@@ -1,6 +1,7 @@
 //! The time for which an operation may block.
 
 use crate::platform::{Deadline, futex};
+use crate::sync::{AcquireError, LockError};
 use std::time::Duration;
 
 /// The time for which an operation may block.
@@ -8,6 +9,13 @@ use std::time::Duration;
 /// Every blocking operation has a form that takes a `Timeout`, for example `send_with`. The
 /// blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`)
 /// call the form with `_with`.
+///
+/// # Internal locks
+/// Most objects have an internal lock, which each operation holds only for a moment. Its holder may
+/// be stopped in that moment. An operation with a deadline then returns its timeout error at most 100
+/// milliseconds after the deadline. A non-blocking operation returns `Busy` after 100 milliseconds.
+/// Only an operation without a deadline waits until the holder continues. The bound does not depend
+/// on the [`recheck_interval`](crate::sync::recheck_interval).
 ///
 /// # Example
 /// ```
@@ -49,12 +57,24 @@ impl Timeout {
     /// Returns the timeout for an internal lock, so that an operation never fails just because the
     /// lock is briefly held.
     ///
-    /// If a stopped process holds the internal lock, an operation with a deadline is delayed by at
-    /// most one recheck interval.
+    /// If the holder of the internal lock is stopped, an operation that does not block or has a
+    /// deadline is delayed by at most 100 milliseconds.
+    #[cold]
     pub(crate) fn for_internal_lock(self) -> Self {
-        match self {
-            Self::NonBlocking | Self::Infinite => Self::Infinite,
-            Self::At(deadline) => Self::At(futex::at_least_recheck_interval(deadline)),
+        let deadline = match self {
+            Self::Infinite => return Self::Infinite,
+            Self::NonBlocking => None,
+            Self::At(deadline) => Some(deadline),
+        };
+        futex::internal_lock_deadline(deadline).map_or(Self::Infinite, Self::At)
+    }
+
+    /// Returns the error of an operation with this timeout that did not acquire an internal lock.
+    #[cold]
+    pub(crate) fn internal_lock_error(self, error: LockError) -> AcquireError {
+        match error {
+            LockError::TimedOut if self == Self::NonBlocking => AcquireError::Busy,
+            error => error.into(),
         }
     }
 }

@@ -142,6 +142,18 @@ pub trait RawCondvar: Sync {
     /// parent's guard.
     fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool;
 
+    /// Unlocks and waits for a notification for at most `timeout`. The lock is not held afterwards.
+    ///
+    /// Returns false if the timeout expired without a notification. Use this method if the caller
+    /// cannot wait for the lock without a limit. If the caller then fails to lock, it passes its
+    /// notification to another waiter with [`notify_one`](Self::notify_one).
+    ///
+    /// The default implementation calls [`wait_with`](Self::wait_with), which waits for the lock.
+    fn unlock_and_wait<L: RawLock>(&self, guard: LockGuard<'_, L>, timeout: Timeout) -> bool {
+        let mut guard = guard;
+        self.wait_with(&mut guard, timeout)
+    }
+
     /// Wakes one waiter, if there is one.
     fn notify_one(&self);
 

@@ -2,7 +2,8 @@
 
 use super::process::inherited;
 use super::{
-    flow, growth, lock, mailbox, mixed, names, peers, rendezvous, ring, soak, sweep, waits, wakeups,
+    flow, growth, lock, mailbox, mixed, names, peers, rendezvous, ring, soak, stopped, sweep,
+    waits, wakeups,
 };
 use interlatch::{Region, ShmSafe};
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some(("rendezvous", role)) => rendezvous::run(&region, role),
         Some(("soak", role)) => soak::run(&region, role),
         Some(("mixed", role)) => mixed::run(&region, role),
+        Some(("stopped", role)) => stopped::run(&region, role),
         Some(("waits", role)) => waits::run(&region, role),
         Some(("wakeups", role)) => wakeups::run(&region, role),
         _ => panic!("unknown role {role:?}"),

@@ -15,6 +15,7 @@ mod pthread;
 mod rendezvous;
 mod ring;
 mod soak;
+mod stopped;
 mod sweep;
 mod tally;
 mod waits;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     tests.extend(mixed::tests());
     tests.extend(wakeups::tests());
     tests.extend(waits::tests());
+    tests.extend(stopped::tests());
     tests.extend(peers::tests());
     tests.extend(sweep::tests());
     tests.extend(soak::tests());

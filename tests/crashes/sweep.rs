@@ -36,7 +36,7 @@ use interlatch::{
     Condvar, Mutex, Region, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore,
     Semaphore, ShmSafe,
 };
-use long::LongBounded;
+pub use long::LongBounded;
 use messages::Queue;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal::SIGSTOP;
@@ -44,7 +44,8 @@ use nix::sys::signal::raise;
 use passing::{Pipe, SegmentPool, U64Rendezvous};
 use ring::Ring;
 use std::time::Duration;
-use stepping::{Kill, Outcome, kill, reason_to_skip};
+pub use stepping::reason_to_skip;
+use stepping::{Kill, Outcome, kill};
 
 pub fn tests() -> Vec<Test> {
     let name = "process_killed_after_each_instruction_harms_no_survivor";

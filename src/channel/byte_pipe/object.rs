@@ -8,6 +8,7 @@ use crate::channel::{
 };
 use crate::platform::pipe::PIPE_BUF;
 use crate::platform::robust::commit;
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, Parameter, ShmObject, ShmSafe, ShmType, Static,
     TypeInfo, UnsafeCell, constructor,
@@ -370,8 +371,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         };
         let mut guard = self
             .lock
-            .lock_with(timeout.for_internal_lock())
-            .or_else(RobustLockError::mark_consistent)?;
+            .lock_internal(timeout, SpinPolicy::Lock, |()| ())?;
         let mut in_time = true;
         loop {
             let available = match direction {

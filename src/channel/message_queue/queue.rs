@@ -7,6 +7,7 @@ use super::{
 };
 use crate::channel::OperationError;
 use crate::channel::{ChannelError, RecvTimeoutError, SendTimeoutError};
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, ShmObject, ShmSafe,
     ShmType, Static, TypeInfo, constructor,
@@ -270,15 +271,22 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         &'a self,
         locked: RobustLockResult<'a, ()>,
     ) -> Result<RobustMutexGuard<'a, ()>, LockError> {
-        let (guard, is_inconsistent) = match locked {
-            Ok(guard) => (guard, false),
-            Err(error) => (error.mark_consistent()?, true),
-        };
+        Ok(match locked {
+            Ok(guard) => self.prepared(guard, false),
+            Err(error) => self.prepared(error.mark_consistent()?, true),
+        })
+    }
+
+    fn prepared<'a>(
+        &self,
+        guard: RobustMutexGuard<'a, ()>,
+        is_inconsistent: bool,
+    ) -> RobustMutexGuard<'a, ()> {
         let store = self.locked(&guard);
         if is_inconsistent || !store.is_computed() {
             store.repair();
         }
-        Ok(guard)
+        guard
     }
 
     /// Calls `attempt` under the lock until `attempt` returns a value. Between two calls, this
@@ -291,7 +299,10 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         timeout: Timeout,
         mut attempt: impl FnMut(LockedStore<'_, C>) -> Option<R>,
     ) -> Result<R, OperationError> {
-        let mut guard = self.repaired(self.lock.lock_with(timeout.for_internal_lock()))?;
+        let mut is_inconsistent = false;
+        let repair = |(): &mut ()| is_inconsistent = true;
+        let guard = self.lock.lock_internal(timeout, SpinPolicy::Lock, repair)?;
+        let mut guard = self.prepared(guard, is_inconsistent);
         let mut in_time = true;
         loop {
             if let Some(result) = attempt(self.locked(&guard)) {

@@ -358,7 +358,7 @@ where
         // SAFETY: `turn` gives exclusive access to a slot of the writers. The slot is empty,
         // because the slot's last item is plain data and was copied out.
         unsafe { turn.slot().payload().put_from(item) };
-        turn.finish()
+        turn.finish_with(timeout)
             .map_err(|error| OperationError::from(error).into())
     }
 

@@ -7,6 +7,7 @@ use crate::channel::{
     SendTimeoutError, Unregistered,
 };
 use crate::platform::robust::commit;
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{
     CachePadded, ConfigError, HeaderAndSlots, MemoryReader, Parameter, Pod, ShmObject, ShmSafe,
     ShmType, Static, TypeInfo, UnsafeCell, constructor,
@@ -322,8 +323,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
         };
         let mut guard = self
             .lock
-            .lock_with(timeout.for_internal_lock())
-            .or_else(RobustLockError::mark_consistent)?;
+            .lock_internal(timeout, SpinPolicy::Lock, |()| ())?;
         let mut in_time = true;
         loop {
             let must_wait = self.length(&guard) == blocking_length;

@@ -8,6 +8,7 @@ use crate::channel::{
     receiver,
 };
 use crate::platform::robust::commit;
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{
     MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, Static, TypeInfo, UnsafeCell,
     constructor,
@@ -299,8 +300,8 @@ enum Arrival {
 
 impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     fn lock_internal(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
-        let locked = self.lock.lock_with(timeout.for_internal_lock());
-        Ok(locked.or_else(RobustLockError::mark_consistent)?)
+        let locked = self.lock.lock_internal(timeout, SpinPolicy::Lock, |()| ());
+        Ok(locked?)
     }
 
     /// Waits for a notification and then locks again, without a time limit for the lock. Returns

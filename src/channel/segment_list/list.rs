@@ -8,6 +8,7 @@ use crate::channel::{
     StorageError,
 };
 use crate::platform::robust::commit;
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{
     Config, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType,
     TypeInfo, UnsafeCell,
@@ -299,7 +300,9 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         destination: &mut T,
         timeout: Timeout,
     ) -> Result<(), OperationError> {
-        let mut guard = self.lock_with(timeout.for_internal_lock())?;
+        let mut guard = self
+            .lock
+            .lock_internal(timeout, SpinPolicy::Lock, |()| ())?;
         let mut in_time = true;
         loop {
             match self.pop_oldest(segments, destination, &guard) {

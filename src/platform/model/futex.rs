@@ -19,7 +19,11 @@ use crate::platform::Wake;
 use core::panic::Location;
 
 /// Returns the deadline unchanged, since a deadline of the model may pass at any step.
-pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
+///
+/// An operation that does not block gets no deadline for the lock. On Linux, the deadline of that
+/// lock passes only if the holder is stopped. No process of the model is stopped, so each holder
+/// unlocks.
+pub fn internal_lock_deadline(deadline: Option<Deadline>) -> Option<Deadline> {
     deadline
 }
 

@@ -7,7 +7,7 @@ use crate::platform::{
     MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, Static, TypeInfo, UnsafeCell,
     constructor,
 };
-use crate::sync::{LockState, Timeout};
+use crate::sync::{AcquireError, LockState, Timeout};
 use core::fmt;
 use core::mem::{ManuallyDrop, offset_of};
 use core::ops::{Deref, DerefMut};
@@ -360,23 +360,28 @@ impl<T> RobustMutex<T> {
         timeout: Timeout,
         repair: impl FnOnce(&mut T),
     ) -> Result<RobustMutexGuard<'_, T>, LockError> {
-        self.lock_or_repair_with_policy(timeout, SpinPolicy::Lock, repair)
-    }
-
-    /// Locks like [`lock_or_repair_with`](Self::lock_or_repair_with), with a spin policy for the
-    /// contended path.
-    #[inline]
-    pub(crate) fn lock_or_repair_with_policy(
-        &self,
-        timeout: Timeout,
-        policy: SpinPolicy,
-        repair: impl FnOnce(&mut T),
-    ) -> Result<RobustMutexGuard<'_, T>, LockError> {
-        let acquired = self.lock.lock_with_policy(timeout, policy)?;
+        let acquired = self.lock.lock_with(timeout)?;
         let guard = self.guard();
         match acquired {
             Acquired::Clean => Ok(guard),
             Acquired::OwnerDied => Ok(guard.repair(repair)),
+        }
+    }
+
+    /// Locks the internal lock of an object, and calls `repair` if the last holder died.
+    ///
+    /// See [`Timeout::for_internal_lock`].
+    #[inline]
+    pub(crate) fn lock_internal(
+        &self,
+        timeout: Timeout,
+        policy: SpinPolicy,
+        repair: impl FnOnce(&mut T),
+    ) -> Result<RobustMutexGuard<'_, T>, AcquireError> {
+        match self.lock.lock_internal(timeout, policy) {
+            Ok(Acquired::Clean) => Ok(self.guard()),
+            Ok(Acquired::OwnerDied) => Ok(self.guard().repair(repair)),
+            Err(error) => Err(timeout.internal_lock_error(error)),
         }
     }
 

@@ -292,6 +292,20 @@ impl RawRobustMutex {
         }
     }
 
+    /// Locks like [`lock_with_policy`](Self::lock_with_policy), for a lock that is held only
+    /// briefly. See [`Timeout::for_internal_lock`].
+    #[inline]
+    pub(crate) fn lock_internal(
+        &self,
+        timeout: Timeout,
+        policy: SpinPolicy,
+    ) -> Result<Acquired, LockError> {
+        match self.lock_uncontended() {
+            Ok(()) => Ok(Acquired::Clean),
+            Err(obstacle) => self.lock_slowly(obstacle, timeout.for_internal_lock(), policy),
+        }
+    }
+
     /// Locks if the lock is free and clean and the thread can hold one more lock.
     #[inline]
     fn lock_uncontended(&self) -> Result<(), Obstacle> {

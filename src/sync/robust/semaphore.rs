@@ -1,6 +1,7 @@
 //! A semaphore whose permits return when their holder dies.
 
 use crate::platform::robust::RobustListError;
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{
     MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, Static, TypeInfo, constructor, repeat,
 };
@@ -120,6 +121,9 @@ pub enum AcquireError {
     Corrupted,
     /// The turn is a copy in a forked child, and the parent process still holds the turn.
     Inherited,
+    /// Another process holds the internal lock and does not run, so this non-blocking operation
+    /// could not tell whether a permit or turn is free.
+    Busy,
 }
 
 impl fmt::Display for AcquireError {
@@ -129,6 +133,9 @@ impl fmt::Display for AcquireError {
                 f.write_str("no permit or turn became free before the timeout expired")
             }
             Self::RobustList(error) => error.fmt(f),
+            Self::Busy => {
+                f.write_str("the internal lock is held by a process that does not run; try again")
+            }
             Self::Corrupted => f.write_str(
                 "the internal lock is unusable because a faulty peer overwrote it; \
                  create the object anew",
@@ -217,7 +224,7 @@ impl<const N: usize> RobustSemaphore<N> {
         }
         let mut guard = self
             .lock
-            .lock_or_repair_with(timeout.for_internal_lock(), |()| ())?;
+            .lock_internal(timeout, SpinPolicy::Lock, |()| ())?;
         let mut is_in_time = true;
         loop {
             match self.acquire_free() {

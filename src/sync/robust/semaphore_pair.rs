@@ -332,7 +332,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         is_closed: impl Fn(&LockedPair<'_, S>) -> bool,
         action: impl FnOnce(&LockedPair<'_, S>, usize) -> R,
     ) -> Result<Option<R>, AcquireError> {
-        let mut locked = self.lock(timeout.for_internal_lock())?;
+        let mut locked = self.lock(timeout)?;
         let mut is_in_time = true;
         loop {
             if is_closed(&locked) {
@@ -350,10 +350,10 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
 
     /// Takes the internal lock. If the last holder of that lock died, there is nothing to repair.
     #[inline]
-    fn lock(&self, timeout: Timeout) -> Result<LockedPair<'_, S>, LockError> {
+    fn lock(&self, timeout: Timeout) -> Result<LockedPair<'_, S>, AcquireError> {
         let guard = self
             .lock
-            .lock_or_repair_with_policy(timeout, SpinPolicy::Turns, |()| ())?;
+            .lock_internal(timeout, SpinPolicy::Turns, |()| ())?;
         Ok(LockedPair { pair: self, guard })
     }
 
@@ -551,8 +551,18 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
     /// maximum number of robust locks, or `Corrupted`. In these two cases, the turn returns to the
     /// same side.
     pub fn finish(self) -> Result<(), AcquireError> {
+        self.finish_with(Timeout::Infinite)
+    }
+
+    /// Finishes the turn like [`finish`](Self::finish), and waits for the internal lock until the
+    /// timeout expires.
+    ///
+    /// # Errors
+    /// Also returns `TimedOut` or `Busy` if a stopped process holds the internal lock. The turn then
+    /// returns to the same side.
+    pub(crate) fn finish_with(self, timeout: Timeout) -> Result<(), AcquireError> {
         let turn = ManuallyDrop::new(self);
-        turn.end(true)
+        turn.end(true, timeout)
     }
 
     /// Returns the slot that the turn holds.
@@ -560,15 +570,16 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
         &self.pair.slots.slots()[self.index]
     }
 
-    fn end(&self, is_finished: bool) -> Result<(), AcquireError> {
+    fn end(&self, is_finished: bool, timeout: Timeout) -> Result<(), AcquireError> {
         let (pair, slot) = (self.pair, self.slot());
         if !slot.holder.is_held_by(&self.token) {
             return Err(AcquireError::Inherited);
         }
-        // The lock fails only if this thread holds the maximum number of robust locks, or if a
-        // faulty peer has damaged the lock. In these cases, a thread that is about to sleep may
-        // miss the free slot until it rechecks.
-        let locked = pair.lock(Timeout::Infinite);
+        // The lock fails only if this thread holds the maximum number of robust locks, if a stopped
+        // process holds the lock until the timeout expires, or if a faulty peer has damaged the
+        // lock. In these cases, a thread that is about to sleep may miss the free slot until it
+        // rechecks.
+        let locked = pair.lock(timeout);
         // The slot's own lock is released before the slot passes to the other side. Otherwise, if
         // this thread died between the two steps, a thread of the other side could find the slot
         // still locked and skip it.
@@ -584,7 +595,7 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
         if let (true, Ok(locked)) = (is_finished, &locked) {
             locked.pass_on(self.side, self.index);
         }
-        let ended = locked.map(drop).map_err(AcquireError::from);
+        let ended = locked.map(drop);
         let side = match is_passed_on {
             true => self.side.other(),
             false => self.side,
@@ -598,6 +609,6 @@ impl<S: PairSlots + ?Sized> Drop for RobustTurn<'_, S> {
     fn drop(&mut self) {
         // An error can be ignored. The child of a fork has no slot to return, and after any other
         // error the slot is already free.
-        let _ = self.end(false);
+        let _ = self.end(false, Timeout::Infinite);
     }
 }
