@@ -57,10 +57,11 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// # Waiting
 /// A sender never waits for free space. A sender waits only for the lock, which another process may
 /// hold while that process creates or removes a segment. [`try_recv`](crate::Receiver::try_recv)
-/// waits only for the lock, too. A process that is stopped while it holds the lock is not dead. All
-/// other processes wait until it continues, except for senders with a timeout and receivers with a
-/// deadline. A timeout bounds the wait for the lock, not the creation of a segment. `try_send`
-/// fails with `Full` if the lock is held.
+/// waits only for the lock, too. A process that is stopped while it holds the lock is not dead.
+/// Operations without a deadline wait until it continues. A send with a timeout returns at the
+/// timeout, and a receive at most 100 milliseconds later. `try_send` fails with `Full` if the lock is
+/// held, and `try_recv` fails with `Failed(Busy)` after 100 milliseconds. A timeout bounds the wait
+/// for the lock, not the creation of a segment.
 ///
 /// # Errors
 /// A send fails with [`ChannelError::LimitReached`](crate::channel::ChannelError::LimitReached) if

@@ -270,9 +270,12 @@ fn stop_inside_the_lock(region: &Region, actor: &Actor) {
     let view = view.expect("the region is readable");
     let object = view.objects().next().expect("one object");
     while !is_locked(&view.inspect(&object)) {
-        ptrace::step(pid, None).expect("the child is stopped");
-        let stepped = waitpid(pid, None).expect("this process has the child");
-        assert_eq!(stepped, WaitStatus::Stopped(pid, SIGTRAP), "it never locks");
+        // The lock is held for more instructions than these.
+        for _ in 0..4 {
+            ptrace::step(pid, None).expect("the child is stopped");
+            let stepped = waitpid(pid, None).expect("this process has the child");
+            assert_eq!(stepped, WaitStatus::Stopped(pid, SIGTRAP), "it never locks");
+        }
     }
     ptrace::detach(pid, SIGSTOP).expect("the child is stopped");
     let deadline = Instant::now() + TIMEOUT;

@@ -24,6 +24,7 @@ mod passing;
 mod ring;
 mod stepping;
 mod sync;
+mod watchdog;
 
 use super::actor::report;
 use super::harness::Test;
@@ -46,6 +47,7 @@ use ring::Ring;
 use std::time::Duration;
 pub use stepping::reason_to_skip;
 use stepping::{Kill, Outcome, kill};
+use watchdog::Watchdog;
 
 pub fn tests() -> Vec<Test> {
     let name = "process_killed_after_each_instruction_harms_no_survivor";
@@ -171,7 +173,9 @@ fn sweep_all() {
             // Most wake-ups that are lost with a dead child are recovered only by a recheck.
             let interval = interlatch::sync::recheck_interval();
             interlatch::sync::set_recheck_interval(Duration::from_millis(2));
+            let watchdog = Watchdog::start();
             sweep_each();
+            drop(watchdog);
             interlatch::sync::set_recheck_interval(interval);
         });
     });

@@ -65,9 +65,9 @@ use core::mem::offset_of;
 /// client should first receive the messages that are already addressed to its id, and a server
 /// should not wait for free space without a timeout.
 ///
-/// A process that is stopped within an operation keeps the internal lock. All other operations,
-/// including `try_` operations, wait for that lock. Operations with a deadline wait for at least
-/// one recheck interval.
+/// A process that is stopped within an operation keeps the internal lock, and all other operations
+/// wait for that lock. Operations with a deadline return at most 100 milliseconds after the
+/// deadline. Non-blocking operations fail with `Failed(Busy)` after 100 milliseconds.
 ///
 /// # Ordering
 /// Sending a message happens before receiving it. The internal lock provides all ordering. Only the

@@ -38,6 +38,7 @@ use core::mem::offset_of;
 /// | `Disconnected` | all handles of the other side were dropped or their owners died |
 /// | `Failed(Inherited)` | a forked child uses a handle of its parent |
 /// | `Failed(RobustList)` | the thread holds 128 robust locks, handles included, the maximum |
+/// | `Failed(Busy)` | a stopped process holds the internal lock; only non-blocking operations |
 /// | `Failed(Corrupted)` | a faulty process has overwritten the internal lock |
 /// | [`AttachError::SlotsInUse`] | `MAX_ENDPOINTS` handles of this side exist |
 ///
@@ -61,9 +62,9 @@ use core::mem::offset_of;
 /// neither do the robust locks that they hold.
 ///
 /// A process that is stopped within an operation, but not dead, keeps the internal lock, and all
-/// other processes wait for that lock. Operations without a deadline, non-blocking operations and
-/// drops of handles wait until the stopped process continues. Operations with a deadline wait for
-/// at least one [`recheck_interval`](crate::platform::futex).
+/// other processes wait for that lock. Operations without a deadline and drops of handles wait until
+/// the stopped process continues. Operations with a deadline return at most 100 milliseconds after
+/// the deadline. Non-blocking operations fail with `Failed(Busy)` after 100 milliseconds.
 ///
 /// # Fork
 /// Handles belong to the process that created them. Operations of a copy in a forked child fail with

@@ -7,11 +7,12 @@ use crate::channel::{
     RecvError, RecvTimeoutError, RendezvousState, SendTimeoutError, Unregistered, WaitState,
     receiver,
 };
+use crate::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::platform::robust::commit;
 use crate::platform::spin::SpinPolicy;
 use crate::platform::{
-    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, Static, TypeInfo, UnsafeCell,
-    constructor,
+    AtomicU64, MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, Static, TypeInfo,
+    UnsafeCell, constructor,
 };
 use crate::sync::{
     Condvar, LockError, OwnerToken, RawRobustMutex, RobustLockError, RobustMutex, RobustMutexGuard,
@@ -59,9 +60,9 @@ use core::ops::Deref;
 /// [`recheck_interval`](crate::platform::futex) if they sleep. Handles, forks, leaks and the limit
 /// of robust locks are as for [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
 ///
-/// A sender whose timeout expires waits for the internal lock without a time limit, because it can
-/// check only under the lock whether the item was taken. If a process is stopped while it holds
-/// that lock, the sender therefore waits for that process.
+/// If a process is stopped while it holds the internal lock, a sender or receiver whose timeout
+/// expires withdraws without the lock, and returns at most 100 milliseconds after its deadline. The
+/// stopped process finds after it continues that the exchange did not happen.
 ///
 /// # Fork
 /// Handles and deliveries belong to the process that created them. Operations of a copy in a forked
@@ -70,7 +71,8 @@ use core::ops::Deref;
 ///
 /// # Ordering
 /// Sending an item happens before receiving it, and receiving or acknowledging it happens before
-/// the send returns. The internal lock provides all ordering.
+/// the send returns. The internal lock provides this ordering, and the compare-exchange that
+/// completes the exchange provides it for an owner that withdraws without the lock.
 ///
 /// # How it works
 /// There are two slots. The owner of a slot is the waiting sender or receiver that uses the slot.
@@ -84,9 +86,12 @@ use core::ops::Deref;
 ///
 /// The owner of a slot holds a robust lock of the slot, so a slot in any state is free once its
 /// owner has died. An offer is valid only while its owner holds that lock. Each transition is one
-/// store of one word, under one internal lock, and the item is in the slot before the store. A
-/// sender whose timeout expires checks under the lock whether its offer is completed, and otherwise
-/// withdraws the offer before it unlocks. So an item is either taken exactly once or returned.
+/// step on one word, under one internal lock, and the item is in the slot before that step. A sender
+/// whose timeout expires checks under the lock whether its offer is completed, and otherwise
+/// withdraws the offer before it unlocks. If a stopped process holds the lock, the owner withdraws
+/// by a compare-exchange of the word from offered or requested to idle. The transition to completed
+/// is a compare-exchange too, so exactly one of the two succeeds. So an item is either taken exactly
+/// once or returned.
 /// Offers are numbered, so a receiver that acknowledges an offer never completes a later one.
 ///
 /// # Sources
@@ -139,8 +144,9 @@ pub struct Rendezvous<T, const MAX_ENDPOINTS: usize = 8> {
 #[repr(C)]
 struct OwnedSlot<T> {
     owner: RawRobustMutex,
-    /// `IDLE`, `COMPLETED`, `REQUESTED`, or the number of an offer.
-    state: UnsafeCell<u64>,
+    /// `IDLE`, `COMPLETED`, `REQUESTED`, or the number of an offer. Atomic, because an owner may
+    /// withdraw without the lock. All other accesses are made under the lock.
+    state: AtomicU64,
     /// The number of the newest offer.
     newest_offer: UnsafeCell<u64>,
     slot: Slot<T>,
@@ -154,7 +160,8 @@ const REQUESTED: u64 = 2;
 
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
-// SAFETY: every access to the cells and slots is made by a holder of `lock`. The other fields are
+// SAFETY: every access to the cells and slots is made by a holder of `lock`, except that the owner of
+// the request slot takes an item that a sender has completed with Release. The other fields are
 // `Sync`. Items move between threads, which is sound because of `T: Send`.
 unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for Rendezvous<T, MAX_ENDPOINTS> {}
 
@@ -190,7 +197,7 @@ impl<T> OwnedSlot<T> {
         fn new() -> Self {
             Self {
                 owner: RawRobustMutex::by_value(),
-                state: UnsafeCell::new(IDLE),
+                state: AtomicU64::new(IDLE),
                 newest_offer: UnsafeCell::new(REQUESTED),
                 slot: Slot::new(),
             }
@@ -206,20 +213,47 @@ impl<T> OwnedSlot<T> {
         // too.
         unsafe {
             RawRobustMutex::init_in_place(&raw mut (*at).owner);
-            (&raw mut (*at).state).write(UnsafeCell::new(IDLE));
+            (&raw mut (*at).state).write(AtomicU64::new(IDLE));
             (&raw mut (*at).newest_offer).write(UnsafeCell::new(REQUESTED));
             Slot::init(&raw mut (*at).slot);
         }
     }
 
     fn state(&self, _lock: &Guard<'_>) -> u64 {
-        // SAFETY: the caller holds the rendezvous's lock, which excludes every writer.
-        self.state.with(|state| unsafe { state.read_volatile() })
+        // Relaxed: the lock orders this access after every change but a withdrawal, and `complete`
+        // notices a withdrawal. The access is a read-modify-write instead of a load, because this
+        // process may write the word later, and the model checker may miss executions in which a
+        // process loads a word before it writes the word.
+        self.state.fetch_or(0, Relaxed)
     }
 
     fn set_state(&self, state: u64, _lock: &Guard<'_>) {
-        // SAFETY: the caller holds the rendezvous's lock, which excludes every other access.
-        unsafe { commit(&self.state, state) };
+        // Release: if this thread dies after this step, the item is in the slot. Acquire: the steps
+        // of this thread that follow come after this step, also for a process that finds them after
+        // this thread has died.
+        self.state.swap(state, AcqRel);
+    }
+
+    /// Completes the exchange in which the slot has the state `waiting`.
+    ///
+    /// Returns false if the owner has withdrawn, or if the slot has another state.
+    fn complete(&self, waiting: u64, _lock: &Guard<'_>) -> bool {
+        // Release pairs with the Acquire of `withdraw`: the owner sees what this thread has done.
+        self.state
+            .compare_exchange(waiting, COMPLETED, Release, Relaxed)
+            .is_ok()
+    }
+
+    /// Ends the wait of the owner, which could not lock the rendezvous again. The caller owns the
+    /// slot.
+    ///
+    /// Returns false if the exchange has been completed.
+    #[cold]
+    fn withdraw(&self, waiting: u64) -> bool {
+        // Acquire pairs with the Release of `complete`.
+        self.state
+            .compare_exchange(waiting, IDLE, Relaxed, Acquire)
+            .is_ok()
     }
 
     /// Whether a living owner waits in this slot and the other side has not completed the exchange.
@@ -298,14 +332,19 @@ enum Arrival {
     Handed,
 }
 
+/// An item that has arrived, and the guard of the lock. Without a guard, the item is in the request
+/// slot, and this thread still owns that slot.
+type Arrived<'a> = (Option<Guard<'a>>, Arrival);
+
 impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     fn lock_internal(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
         let locked = self.lock.lock_internal(timeout, SpinPolicy::Lock, |()| ());
         Ok(locked?)
     }
 
-    /// Waits for a notification and then locks again, without a time limit for the lock. Returns
-    /// `false` on a timeout.
+    /// Waits for a notification and then locks again. Returns `false` on a timeout.
+    ///
+    /// Fails with `Timeout` if a stopped process holds the lock. The caller then withdraws.
     fn wait<'a>(
         &'a self,
         condvar: &Condvar,
@@ -313,13 +352,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         timeout: Timeout,
     ) -> Result<(Guard<'a>, bool), OperationError> {
         let (locked, in_time) = condvar.wait_robust_or_recheck(guard, timeout);
-        let guard = match locked {
-            // The waiter must see under the lock whether the exchange was completed before the
-            // timeout.
-            Err(RobustLockError::TimedOut) => self.lock.lock(),
-            locked => locked,
-        };
-        Ok((guard.or_else(RobustLockError::mark_consistent)?, in_time))
+        let guard = locked.or_else(RobustLockError::mark_consistent)?;
+        Ok((guard, in_time))
     }
 
     fn has_closed(&self, direction: Direction, _guard: &Guard<'_>) -> bool {
@@ -336,10 +370,12 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         if !self.request.is_waiting(&guard) {
             return Err(OperationError::Timeout);
         }
-        // SAFETY: this thread holds the lock, and the owner reads the slot only under the lock,
-        // after `COMPLETED`.
+        // SAFETY: this thread holds the lock, so no other thread claims the slot, and the owner reads
+        // the slot only after `COMPLETED`.
         unsafe { self.request.slot.put_from(item) };
-        self.request.set_state(COMPLETED, &guard);
+        if !self.request.complete(REQUESTED, &guard) {
+            return Err(OperationError::Timeout);
+        }
         drop(guard);
         // All receivers are woken, because only the owner of the slot can take the item.
         self.receivers.notify_all();
@@ -394,9 +430,13 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
             (guard, in_time) = match self.wait(&self.senders, guard, timeout) {
                 Ok(waited) => waited,
                 Err(cause) => {
+                    let is_withdrawn = self.offer.withdraw(number);
                     // SAFETY: `claim_offer` made this thread the owner.
                     unsafe { self.offer.release() };
-                    return Err(cause);
+                    // Without the lock, a sender that is about to sleep may miss the free slot until
+                    // it rechecks.
+                    self.senders.notify_one();
+                    return if is_withdrawn { Err(cause) } else { Ok(()) };
                 }
             };
         };
@@ -445,7 +485,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     }
 
     /// Waits for an item. The returned guard holds the lock.
-    fn wait_for_item(&self, timeout: Timeout) -> Result<(Guard<'_>, Arrival), OperationError> {
+    fn wait_for_item(&self, timeout: Timeout) -> Result<Arrived<'_>, OperationError> {
         let mut guard = self.lock_internal(timeout)?;
         let (mut in_time, mut has_request) = (timeout != Timeout::NonBlocking, false);
         let result = loop {
@@ -460,10 +500,12 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
             }
             (guard, in_time) = match self.wait(&self.receivers, guard, timeout) {
                 Ok(waited) => waited,
+                Err(_) if has_request && !self.request.withdraw(REQUESTED) => {
+                    return Ok((None, Arrival::Handed));
+                }
                 Err(cause) => {
                     if has_request {
-                        // SAFETY: `claim_request` made this thread the owner.
-                        unsafe { self.request.release() };
+                        self.leave_request();
                     }
                     return Err(cause);
                 }
@@ -477,10 +519,20 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
             // a receiver in `accept` never claims the request slot.
             self.receivers.notify_all();
         }
-        Ok((guard, result?))
+        Ok((Some(guard), result?))
     }
 
-    /// Receives an item: calls `copy` with its slot while holding the lock.
+    /// Releases the request slot, which this thread owns, without the lock.
+    #[cold]
+    fn leave_request(&self) {
+        // SAFETY: `claim_request` made this thread the owner.
+        unsafe { self.request.release() };
+        // Without the lock, a receiver that is about to sleep may miss the free slot until it
+        // rechecks.
+        self.receivers.notify_all();
+    }
+
+    /// Receives an item: calls `copy` with its slot while holding the lock or the slot.
     ///
     /// Even if a faulty peer wrote to the slot, the bytes are a valid `T`, because every bit pattern
     /// is a valid `T`.
@@ -489,16 +541,27 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         timeout: Timeout,
         copy: impl FnOnce(&Slot<T>) -> R,
     ) -> Result<R, RecvTimeoutError> {
-        let (guard, arrival) = self.wait_for_item(timeout)?;
-        if let Arrival::Handed = arrival {
-            return Ok(copy(&self.request.slot));
+        loop {
+            let (guard, arrival) = self.wait_for_item(timeout)?;
+            let Some(guard) = guard else {
+                let copied = copy(&self.request.slot);
+                self.leave_request();
+                return Ok(copied);
+            };
+            if let Arrival::Handed = arrival {
+                return Ok(copy(&self.request.slot));
+            }
+            let number = self.offer.state(&guard);
+            // The sender may withdraw its offer until this step.
+            if number >= REQUESTED && self.offer.complete(number, &guard) {
+                // No other sender claims the slot while this thread holds the lock.
+                let copied = copy(&self.offer.slot);
+                drop(guard);
+                // All senders are woken, because only the owner of the offer can proceed.
+                self.senders.notify_all();
+                return Ok(copied);
+            }
         }
-        let copied = copy(&self.offer.slot);
-        self.offer.set_state(COMPLETED, &guard);
-        drop(guard);
-        // All senders are woken, because only the owner of the offer can proceed.
-        self.senders.notify_all();
-        Ok(copied)
     }
 
     /// Copies the offered item.
@@ -778,10 +841,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Delivery<'_, T, MAX_ENDPOINTS> {
                 _ => AcknowledgeError::Failed(ChannelError::Corrupted),
             })?;
         let offer = &rendezvous.offer;
-        let is_offered = offer.is_waiting(&guard) && offer.state(&guard) == self.number;
-        if is_offered {
-            offer.set_state(COMPLETED, &guard);
-        }
+        let is_offered = offer.is_waiting(&guard) && offer.complete(self.number, &guard);
         drop(guard);
         drop(self);
         if !is_offered {

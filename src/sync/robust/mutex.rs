@@ -42,7 +42,8 @@ use std::time::Duration;
 /// | the main thread of a process calls `exec` as the holder | `OwnerDied`, with the data |
 /// | another thread calls `exec` as the holder | blocks forever, as with libc: unlock before |
 /// | the holder's thread ends | `OwnerDied`, with the data: a holder is a thread |
-/// | the holder is stopped or slow | blocks until the holder unlocks |
+/// | the holder is stopped, frozen or slow | blocks until the holder unlocks |
+/// | the holder crashes and dumps core | blocks until the dump is written |
 /// | the thread that got `OwnerDied` dies before the repair | `OwnerDied` again, with the data |
 /// | the thread that got `OwnerDied` drops it unrepaired | `Unrecoverable`, from then on |
 /// | the holder calls `fork(3)` | blocks: the parent still holds the lock |

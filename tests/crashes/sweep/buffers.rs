@@ -1,7 +1,7 @@
 //! The swept operations on robust buffers.
 
+use super::watchdog::PATIENCE;
 use super::{Bounded, Monitor, NO_OPERATION, Objects, Operation};
-use crate::process::TIMEOUT;
 use interlatch::Channel;
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::platform::Ordering::Relaxed;
@@ -93,7 +93,7 @@ pub fn operations<B: SweptBuffer>() -> [Operation; 6] {
 fn send_three(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     if let Ok(sender) = buffer.sender() {
         for item in 1..=3 {
-            match sender.send_timeout(item, TIMEOUT) {
+            match sender.send_timeout(item, PATIENCE) {
                 Ok(()) => objects.sent.store(item, Relaxed),
                 Err(SendTimeoutError::Disconnected(_)) => return,
                 Err(error) => panic!("item {item} was not sent: {error}"),
@@ -105,7 +105,7 @@ fn send_three(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
 /// Receives until the end of the stream, and checks that every sent item arrives.
 fn receive_in_order(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     if let Ok(receiver) = buffer.receiver() {
-        receives_in_order(objects, || receiver.recv_timeout(TIMEOUT));
+        receives_in_order(objects, || receiver.recv_timeout(PATIENCE));
     }
 }
 
@@ -138,13 +138,13 @@ impl<T: From<u64> + Copy + PartialEq + fmt::Debug> Item for T {}
 
 /// Sends an item without a sender handle, so the receivers observe no disconnection.
 pub fn send_one(buffer: &impl Unregistered<Item: Item>, item: u64) {
-    let sent = buffer.send_unregistered(item.into(), Timeout::after(TIMEOUT));
+    let sent = buffer.send_unregistered(item.into(), Timeout::after(PATIENCE));
     sent.expect("the buffer has room");
 }
 
 /// Receives item 1 without a receiver handle, so the senders observe no disconnection.
 pub fn recv_one(buffer: &impl Unregistered<Item: Item>) {
-    let received = buffer.recv_unregistered(Timeout::after(TIMEOUT));
+    let received = buffer.recv_unregistered(Timeout::after(PATIENCE));
     assert_eq!(received, Ok(1.into()), "the oldest item");
 }
 

@@ -1,7 +1,7 @@
 //! The swept operations on a message queue.
 
+use super::watchdog::PATIENCE;
 use super::{NO_OPERATION, Objects, Operation};
-use crate::process::TIMEOUT;
 use interlatch::MessageQueue;
 use interlatch::channel::message_queue::{MessageCell, MessageQueueExt, MessageType, Select};
 use interlatch::sync::Timeout;
@@ -96,13 +96,13 @@ fn send_bytes(objects: &Objects, number: i64, length: usize) {
     let bytes = vec![number as u8; length];
     let sent = objects
         .messages
-        .send_timeout(message_type(number), &bytes, TIMEOUT);
+        .send_timeout(message_type(number), &bytes, PATIENCE);
     sent.expect("the queue has room");
 }
 
 fn receive(objects: &Objects, number: i64) {
     let select = Select::Type(message_type(number));
-    let received = objects.messages.receive_timeout(select, TIMEOUT);
+    let received = objects.messages.receive_timeout(select, PATIENCE);
     is_intact(number, &received.expect("the message was sent").bytes);
 }
 

@@ -1,6 +1,7 @@
 //! The swept operations on pipes, rendezvous, segment lists, unbounded buffers and loans.
 
 use super::buffers::{contains_one_of, send_one};
+use super::watchdog::PATIENCE;
 use super::{NO_OPERATION, Objects, Operation};
 use crate::process::TIMEOUT;
 use interlatch::channel::Unregistered;
@@ -44,7 +45,7 @@ pub fn warm(objects: &Objects) {
 }
 
 fn timeout() -> Timeout {
-    Timeout::after(TIMEOUT)
+    Timeout::after(PATIENCE)
 }
 
 fn pipe_operations() -> [Operation; 5] {

@@ -1,8 +1,8 @@
 //! The swept operations on a ring.
 
 use super::buffers::receives_in_order;
+use super::watchdog::PATIENCE;
 use super::{NO_OPERATION, Objects, Operation};
-use crate::process::TIMEOUT;
 use interlatch::channel::{SendTimeoutError, Slot};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::Timeout;
@@ -94,7 +94,7 @@ pub fn operations() -> [Operation; 6] {
 }
 
 fn timeout() -> Timeout {
-    Timeout::after(TIMEOUT)
+    Timeout::after(PATIENCE)
 }
 
 /// Runs an operation with a sender that is never dropped. The sender ends when its thread dies.

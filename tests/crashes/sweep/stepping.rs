@@ -1,5 +1,6 @@
 //! Steps a child process with `ptrace` up to the instruction at which it is killed.
 
+use super::watchdog::{record_progress, record_step};
 use super::{Objects, Operation, SIZE};
 use crate::process::{Actor, TIMEOUT};
 use interlatch::Region;
@@ -42,6 +43,7 @@ pub fn reason_to_skip() -> Option<String> {
 
 /// Runs the operation in a new child, kills the child, and then runs the operation's check.
 pub fn kill(index: usize, operation: &Operation, kill: Kill) -> Outcome {
+    record_progress();
     let region = Region::memfd("sweep", SIZE).expect("a region");
     let objects: &Objects = region.create("objects", ()).expect("the region has room");
     (operation.prepare)(objects);
@@ -56,6 +58,7 @@ pub fn kill(index: usize, operation: &Operation, kill: Kill) -> Outcome {
         actor.signal(SIGKILL);
         drop(actor);
         objects.is_over.store(1, Relaxed);
+        record_progress();
         (operation.check)(objects);
         end
     })
@@ -75,6 +78,7 @@ fn step(actor: &Actor, operation: &Operation, kill: Kill, unblock: impl Fn()) ->
             false => ptrace::step(pid, None),
         };
         resumed.expect("the child is stopped");
+        record_step(instructions);
         let stopped = match may_sleep {
             false => waitpid(pid, None).expect("this process has the child"),
             true => match next_stop(actor, kill, &unblock) {

@@ -1,7 +1,7 @@
 //! The swept operations on locks, semaphores and condition variables.
 
+use super::watchdog::PATIENCE;
 use super::{NO_OPERATION, Objects, Operation, SUM};
-use crate::process::TIMEOUT;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::{
     AcquireError, Acquired, LockError, RobustLockError, RobustLockResult, RobustMutexGuard, Timeout,
@@ -72,7 +72,7 @@ pub const OPERATIONS: [Operation; 15] = [
         peer: |objects| {
             // If the child is killed before it releases a permit, the check releases a permit
             // instead.
-            let permit = objects.semaphore.acquire_timeout(TIMEOUT);
+            let permit = objects.semaphore.acquire_timeout(PATIENCE);
             permit
                 .expect("the child or the check releases a permit")
                 .forget();
@@ -143,7 +143,7 @@ pub const OPERATIONS: [Operation; 15] = [
             let mut tokens = objects.tokens.lock();
             let waited = objects
                 .changed
-                .wait_timeout_while(&mut tokens, TIMEOUT, |tokens| *tokens == 0);
+                .wait_timeout_while(&mut tokens, PATIENCE, |tokens| *tokens == 0);
             assert!(!waited.timed_out(), "the check notifies the waiter");
         },
         check: |objects| {
@@ -170,7 +170,7 @@ fn has_permits(objects: &Objects, permits: RangeInclusive<u32>) {
             .forget();
     }
     release(objects);
-    let permit = objects.semaphore.acquire_timeout(TIMEOUT);
+    let permit = objects.semaphore.acquire_timeout(PATIENCE);
     permit.expect("a permit was just released").forget();
 }
 
@@ -183,7 +183,7 @@ fn repaired<'a>(locked: RobustLockResult<'a, u64>) -> RobustMutexGuard<'a, u64> 
 }
 
 fn decrement_items(objects: &Objects) {
-    let timeout = Timeout::after(TIMEOUT);
+    let timeout = Timeout::after(PATIENCE);
     let mut items = repaired(objects.items.lock_with(timeout));
     while *items == 0 {
         let (locked, is_in_time) = objects.arrived.wait_robust(items, timeout);
@@ -197,7 +197,7 @@ fn decrement_items(objects: &Objects) {
 }
 
 fn increment_items(objects: &Objects) {
-    *repaired(objects.items.lock_with(Timeout::after(TIMEOUT))) += 1;
+    *repaired(objects.items.lock_with(Timeout::after(PATIENCE))) += 1;
     objects.arrived.notify_one();
 }
 
@@ -214,19 +214,19 @@ fn has_all_slots(objects: &Objects) {
 }
 
 fn acquire_and_release(objects: &Objects) {
-    let permit = objects.permits.acquire_timeout(TIMEOUT);
+    let permit = objects.permits.acquire_timeout(PATIENCE);
     assert!(permit.is_ok(), "{permit:?}");
 }
 
 fn has_all_permits(objects: &Objects) {
-    let permits = [(); 2].map(|()| objects.permits.acquire_timeout(TIMEOUT));
+    let permits = [(); 2].map(|()| objects.permits.acquire_timeout(PATIENCE));
     assert!(permits.iter().all(Result::is_ok), "{permits:?}");
 }
 
 /// Locks `lock`, and repairs the accounts after owner death.
 fn lock(objects: &Objects) -> Result<(), LockError> {
     let [from, to] = &objects.accounts;
-    match objects.lock.lock_with(Timeout::after(TIMEOUT))? {
+    match objects.lock.lock_with(Timeout::after(PATIENCE))? {
         Acquired::Clean => {
             let sum = from.load(Relaxed) + to.load(Relaxed);
             assert_eq!(
@@ -255,7 +255,7 @@ fn transfer(objects: &Objects) {
 fn is_consistent(objects: &Objects) {
     lock(objects).unwrap_or_else(|error| panic!("{error}"));
     unlock(objects);
-    let again = objects.lock.lock_with(Timeout::after(TIMEOUT));
+    let again = objects.lock.lock_with(Timeout::after(PATIENCE));
     assert_eq!(again, Ok(Acquired::Clean), "the accounts were repaired");
     unlock(objects);
 }
