@@ -65,6 +65,12 @@ const OBJECTS: &[Object] = &[
     buffer::<LongBounded>("robust_bounded_buffer_of_long_items"),
     buffer::<Rendezvous<u64>>("rendezvous"),
     Object {
+        // A sender waits with an offer while another process receives.
+        receive: |region, timeout| sent(meeting(region).send_unregistered(7, timeout), &7),
+        send: |region, timeout| received(meeting(region).recv_unregistered(timeout)),
+        ..buffer::<Rendezvous<u64>>("rendezvous_with_an_offer")
+    },
+    Object {
         name: "robust_semaphore_pair",
         create: create::<Pair>,
         try_receive: |region| acquired(&pair(region).try_read()),
@@ -102,6 +108,10 @@ type Pipe = BytePipe<[Slot<u8>; 8]>;
 
 fn create<T: ShmSafe>(region: &Region) {
     let _: &T = find(region, "object");
+}
+
+fn meeting(region: &Region) -> &Rendezvous<u64> {
+    find(region, "object")
 }
 
 fn pair(region: &Region) -> &Pair {
@@ -255,8 +265,8 @@ fn is_tested_with(object: &Object, wait: Duration) -> bool {
 fn works(object: &Object) -> &'static str {
     match object.name {
         "robust_semaphore_pair" => "acquired",
-        // No receiver waits for an item.
-        "rendezvous" => TIMED_OUT,
+        // No process waits on the other side.
+        "rendezvous" | "rendezvous_with_an_offer" => TIMED_OUT,
         _ => "sent",
     }
 }
