@@ -2,6 +2,8 @@
 
 use interlatch::channel::{ChannelError, GrowthLimit, RecvTimeoutError, SendError, TryRecvError};
 use interlatch::inspect::RegionView;
+use interlatch::platform::AtomicU32;
+use interlatch::platform::Ordering::{Acquire, Release};
 use interlatch::region::ConfigError;
 use interlatch::sync::Timeout;
 use interlatch::{
@@ -11,9 +13,13 @@ use interlatch::{
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 type Buffer = UnboundedBuffer<u64>;
+
+/// The timeout of a wait. It is much longer than the expected duration.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A growth limit with one item per segment.
 const GROWTH: GrowthLimit = GrowthLimit {
@@ -150,7 +156,12 @@ fn removed_buffer_is_independent_of_its_successor() {
     fill(&old, 0..3);
     Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
     let new = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
-    fill(&old, 3..5);
+    // A removed buffer cannot grow, because nothing would remove its new segments.
+    let sent = old.sender().expect("the channel is open").send(3);
+    let Err(SendError::Failed(3, ChannelError::Storage(error))) = sent else {
+        panic!("{sent:?}");
+    };
+    assert!(error.to_string().contains("does not exist"), "{error}");
     fill(&new, 100..102);
     let receiver = new.receiver().expect("the channel is open");
     assert_eq!(receiver.try_recv().expect("an item"), 100);
@@ -161,7 +172,7 @@ fn removed_buffer_is_independent_of_its_successor() {
     assert_eq!(
         test_dir.files(),
         Vec::<String>::new(),
-        "the segments of the removed buffer too"
+        "the removed buffer leaves no segment"
     );
 }
 
@@ -407,4 +418,44 @@ fn attach_with_other_item_type_names_both_types() {
     );
     // A failed attach does not change the buffer.
     assert_eq!(buffer.usage().expect("a lock").created, 0);
+}
+
+#[test]
+fn removal_during_growth_leaves_no_segment() {
+    const ROUNDS: u32 = 30;
+    const MANY: GrowthLimit = GrowthLimit {
+        items: 1,
+        segments: 200,
+    };
+    let test_dir = TestDir::new();
+    let name = test_dir.name("x");
+    let mut stopped = 0;
+    for round in 1..=ROUNDS {
+        let _buffer = Buffer::create(&name, MANY).expect("the name is free");
+        let sent = AtomicU32::new(0);
+        let end = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let own = Buffer::attach(&name).expect("the buffer exists");
+                let sender = own.sender().expect("the buffer is open");
+                (0..u64::from(MANY.segments)).find_map(|item| {
+                    sent.store(item as u32, Release);
+                    sender.send(item).err()
+                })
+            });
+            let deadline = Instant::now() + TIMEOUT;
+            while sent.load(Acquire) < 3 * round {
+                assert!(Instant::now() < deadline, "the buffer does not grow");
+                std::thread::yield_now();
+            }
+            Buffer::remove(&name).expect("the buffer exists");
+            sender.join().expect("the sender does not panic")
+        });
+        match end {
+            Some(SendError::Failed(_, ChannelError::Storage(_))) => stopped += 1,
+            None => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(test_dir.files(), Vec::<String>::new(), "round {round}");
+    }
+    assert!(stopped > 0, "no removal happened during growth");
 }

@@ -1,7 +1,7 @@
 //! A read-only view of a region.
 
 use crate::inspect::ObjectState;
-use crate::platform::{OffsetReader, ShmType};
+use crate::platform::{MemoryReader, OffsetReader, ShmType};
 use crate::region::directory::{MAX_OBJECTS, Object, ObjectName};
 use crate::region::header::{self, HeaderCopy};
 use crate::region::peek::Peek;
@@ -222,6 +222,12 @@ impl RegionView {
             .objects()
             .find(|object| object.name == name && object.object_type.declaration() == declaration);
         found.ok_or(RegionError::ObjectNotFound(name))
+    }
+
+    /// Returns a reader of the object's memory, or `None` if the object is not inside the region.
+    pub(crate) fn reader(&self, object: &Object) -> Option<impl MemoryReader + '_> {
+        self.is_inside(object)
+            .then(|| OffsetReader(&self.peek, object.offset))
     }
 
     /// Iterates over the objects that existed when the view was created.

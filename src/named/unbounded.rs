@@ -6,7 +6,8 @@ use crate::channel::{
 };
 use crate::inspect::RegionView;
 use crate::platform::Ordering::Relaxed;
-use crate::platform::{AtomicU64, ConfigError, Pod, ShmObject, ShmSafe};
+use crate::platform::{AtomicU64, ConfigError, MemoryReader, Pod, ShmObject, ShmSafe};
+use crate::region::directory::Object;
 use crate::region::{Attached, Region, RegionError, RegionName, RegionOptions};
 use crate::sync::Timeout;
 use std::cell::RefCell;
@@ -83,7 +84,9 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// then get `Disconnected`. A receiver that calls after the death gets this error immediately, and
 /// a sleeping receiver gets it within the [`recheck_interval`](crate::platform::futex). The names
 /// of the queue's regions stay until [`remove`](Self::remove) removes them. If a process dies in
-/// [`create`](Self::create), either the queue exists or no region remains.
+/// [`create`](Self::create), either the queue exists or no region remains, apart from a file with a
+/// temporary name on a file system without `O_TMPFILE` (see
+/// [`Region`](crate::Region#process-death)).
 ///
 /// # Fork
 /// Handles belong to the process that created them. Operations of a copy in a forked child fail with
@@ -95,7 +98,8 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// remove a segment. Operations on a removed segment fail with `Storage`. Each view reads and
 /// checks the growth limit when it opens the queue, and no peer can change the limit of an open
 /// view. If another user has created a file with the name of the next segment, senders fail with
-/// `Storage`.
+/// `Storage`. Every region of the queue must belong to the user of this process or to root, like
+/// [any region](crate::Region#other-users).
 ///
 /// # How it works
 /// The first region holds the segment list: one robust lock, a condition variable for receivers,
@@ -224,39 +228,60 @@ impl<T: Pod> UnboundedBuffer<T> {
     /// Removes the queue and its segments, regardless of the type of its items.
     ///
     /// Like [`RegionName::remove`], this function also removes regions that this process can no
-    /// longer use. It also removes segments that earlier queues of this name have left behind. This
-    /// function acquires no lock. If the calling process dies, the next call removes the remaining
-    /// regions. Call this function when no process has the queue open. A process that continues to
-    /// send creates segments that stay until a queue of this name is removed again.
+    /// longer use. It acquires no lock. If the calling process dies, the next call removes the
+    /// remaining regions. A process that still has the queue open can use the segments that it has
+    /// mapped, but its queue no longer grows: `send` fails with
+    /// [`ChannelError::Storage`](crate::channel::ChannelError::Storage).
+    ///
+    /// The first region contains the numbers of the segments, so this function does not search for
+    /// them. It searches the directory only if the first region is missing or truncated, or if the
+    /// queue has more than 1024 segments. It then also removes the segments of earlier queues of
+    /// this name.
     ///
     /// # Errors
     /// Fails if the queue does not exist, if the name belongs to a region or file that is not a
     /// queue, or if this process lacks the permission.
     pub fn remove(name: &RegionName) -> Result<(), RegionError> {
-        let first = view_if_exists(name)?;
-        if let Some(view) = &first {
-            // `find` compares only the declaration, so it finds the list of any item type.
-            view.find::<SegmentList<T>>(LIST)?;
-        }
-        let segments = name.numbered_twice()?;
-        // If no queue of this name was created since `first` was opened, all listed segments belong
-        // to that queue or to earlier ones.
-        let is_unchanged = match &first {
-            Some(view) => view.has_name(name)?,
-            None => view_if_exists(name)?.is_none(),
+        let Some(first) = view_if_exists(name)? else {
+            return Self::remove_segments_of_missing_queue(name);
         };
-        let missing = || RegionError::NotFound(name.clone());
-        if !is_unchanged {
-            return Err(missing());
+        // `find` compares only the declaration, so it finds the list of any item type.
+        let list = first.find::<SegmentList<T>>(LIST)?;
+        let segments = || known_segments(name, &first, &list);
+        let found = match segments() {
+            Some(known) => known?,
+            None => name.numbered_twice()?,
+        };
+        // If no queue of this name was created since `first` was opened, all found segments belong
+        // to that queue or to earlier ones.
+        if !first.has_name(name)? {
+            return Err(RegionError::NotFound(name.clone()));
         }
+        for (identity, segment) in found {
+            unlink_segment(&segment, identity)?;
+        }
+        first.unlink(name)?;
+        // A sender may have created a segment since the first search. A sender that creates a
+        // segment later finds that the name of the first region is gone, and removes the segment.
+        for (identity, segment) in segments().transpose()?.unwrap_or_default() {
+            unlink_segment(&segment, identity)?;
+        }
+        Ok(())
+    }
+
+    /// Removes segments whose first region does not exist.
+    fn remove_segments_of_missing_queue(name: &RegionName) -> Result<(), RegionError> {
+        let segments = name.numbered_twice()?;
         let mut removed = false;
-        for (identity, segment) in segments {
-            removed |= unlink_segment(&segment, identity)?;
+        // If a queue of this name was created meanwhile, the segments may belong to that queue.
+        if view_if_exists(name)?.is_none() {
+            for (identity, segment) in segments {
+                removed |= unlink_segment(&segment, identity)?;
+            }
         }
-        match first {
-            Some(view) => view.unlink(name),
-            None if removed => Ok(()),
-            None => Err(missing()),
+        match removed {
+            true => Ok(()),
+            false => Err(RegionError::NotFound(name.clone())),
         }
     }
 
@@ -386,6 +411,28 @@ fn view_if_exists(name: &RegionName) -> Result<Option<RegionView>, RegionError> 
     }
 }
 
+/// A segment's name and the identity of its queue.
+type FoundSegment = (u64, RegionName);
+
+/// Returns the segments of the queue in this region that may exist. Returns `None` if the region is
+/// truncated or names so many segments that a search of the directory is faster.
+fn known_segments(
+    name: &RegionName,
+    region: &RegionView,
+    list: &Object,
+) -> Option<Result<Vec<FoundSegment>, RegionError>> {
+    /// The maximum number of segments. It also bounds the effect of a faulty peer.
+    const MAX: u64 = 1024;
+    let identity = region.find::<Identity>(IDENTITY).ok()?;
+    let identity = region.reader(&identity)?.read_u64(0)?;
+    let numbers = SegmentList::read_segments(&region.reader(list)?)?;
+    if numbers.end() - numbers.start() >= MAX {
+        return None;
+    }
+    let named = |number| Ok((identity, name.numbered(identity)?.numbered(number)?));
+    Some(numbers.map(named).collect())
+}
+
 /// Removes a segment of the queue with this identity. Returns whether the segment existed.
 ///
 /// The segment may be missing because another process removed the segment and died before it
@@ -441,12 +488,20 @@ unsafe impl<T: Pod> Segments for RegionSegments<'_, T> {
             Ok(region) => {
                 let segment = Attached::new(region, &self.0.items_name)?;
                 self.0.insert_mapped(number, segment);
-                Ok(())
             }
             // The region already exists because an earlier process died before it linked the
             // segment to the list. `with` checks that the region is a segment of this queue.
-            Err(RegionError::RegionExists(_)) => Ok(()),
-            Err(error) => Err(error),
+            Err(RegionError::RegionExists(_)) => {}
+            Err(error) => return Err(error),
+        }
+        // `remove` removes the name of the queue and then looks for new segments once more. So
+        // either `remove` finds this segment, or this process finds that the name is gone.
+        match self.0.list.region().has_name(&self.0.name)? {
+            true => Ok(()),
+            false => {
+                self.remove(number);
+                Err(RegionError::NotFound(self.0.name.clone()))
+            }
         }
     }
 
@@ -467,11 +522,9 @@ unsafe impl<T: Pod> Segments for RegionSegments<'_, T> {
         Ok(result)
     }
 
-    fn remove(&self, number: u64) {
-        if let Ok(name) = self.0.segment_name(number) {
-            // A segment that cannot be removed now is removed when the queue is removed.
-            let _ = unlink_segment(&name, self.0.identity);
-        }
+    fn remove(&self, number: u64) -> bool {
+        let name = self.0.segment_name(number);
+        name.is_ok_and(|name| unlink_segment(&name, self.0.identity).is_ok())
     }
 
     fn retain(&self, first: u64, last: u64) {

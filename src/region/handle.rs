@@ -9,7 +9,7 @@ use super::mapping;
 use super::name::RegionName;
 use super::new_file::NewFile;
 use super::options::RegionOptions;
-use super::source::Memory;
+use super::source::{Memory, is_named};
 use crate::platform::identity::Generation;
 use crate::platform::robust::{MappedRegion, release_range};
 use crate::platform::{Config, ShmObject};
@@ -269,6 +269,14 @@ impl Region {
     /// Gives the file of a region its name.
     pub(super) fn link(&self, file: NewFile, name: &RegionName) -> Result<(), RegionError> {
         self.memory.link(file, name)
+    }
+
+    /// Returns whether the name still refers to this region.
+    pub(crate) fn has_name(&self, name: &RegionName) -> Result<bool, RegionError> {
+        match self.descriptor() {
+            Some(descriptor) => is_named(name.path()?, descriptor),
+            None => Ok(false),
+        }
     }
 
     /// Returns the number of bytes for objects. The region's header takes two more pages.

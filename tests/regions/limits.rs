@@ -11,7 +11,7 @@ use interlatch::{
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -41,6 +41,14 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "file_system_without_unnamed_files_is_supported",
             file_system_without_unnamed_files_is_supported,
+        ),
+        Test::new(
+            "unbounded_buffer_is_removed_without_listing_its_directory",
+            unbounded_buffer_is_removed_without_listing_its_directory,
+        ),
+        Test::new(
+            "segment_that_cannot_be_removed_is_removed_later",
+            segment_that_cannot_be_removed_is_removed_later,
         ),
         Test::new("hugetlb_memfd_is_refused", hugetlb_memfd_is_refused),
     ]
@@ -74,6 +82,8 @@ pub fn run(arguments: &[String]) {
         "cgroup" => in_cgroup(Path::new(&rest[0]), &names_of(&rest[1..])),
         "interrupted" => with_interruptions(&names_of(rest)),
         "signals" => with_signals(&names_of(rest)),
+        "no listing" => without_listing(&names_of(rest)),
+        "no removal" => without_descriptors(&names_of(rest)),
         "no unnamed files" => {
             let numbers = [&rest[0], &rest[1]].map(|number| number.parse().expect("a number"));
             without_unnamed_files(numbers, &names_of(&rest[2..]));
@@ -385,6 +395,81 @@ fn without_unnamed_files([refusal, link]: [u32; 2], names: &[RegionName]) {
             .create(&RegionName::file(""))
             .is_err()
     );
+}
+
+/// A limit with one item in each segment.
+const SMALL: GrowthLimit = GrowthLimit {
+    items: 1,
+    segments: 50,
+};
+
+fn unbounded_buffer_is_removed_without_listing_its_directory() {
+    let scratch = Scratch::new();
+    let reply = reply_of(&role("no listing", &scratch.names));
+    assert_eq!(reply, "passed");
+    assert_eq!(scratch.remaining(), [0; 3]);
+}
+
+fn without_listing(names: &[RegionName]) {
+    let queues = [&names[0], &names[1]].map(|name| {
+        let queue = UnboundedBuffer::<u64>::create(name, SMALL).expect("the name is free");
+        let (sender, receiver) = (queue.sender(), queue.receiver());
+        let sender = sender.expect("the queue is open");
+        for item in 0..20 {
+            sender.send(item).expect("the queue grows");
+        }
+        for item in 0..5 {
+            let receiver = receiver.as_ref().expect("the queue is open");
+            assert_eq!(receiver.try_recv().expect("an item"), item);
+        }
+        name
+    });
+    seccomp::fail(libc::SYS_getdents64, libc::EACCES as u32);
+    let mut entries = fs::read_dir("/").expect("the directory can be opened");
+    let entry = entries.next().expect("an entry or an error");
+    assert!(entry.is_err(), "no directory can be listed");
+    for name in queues {
+        UnboundedBuffer::<u64>::remove(name).expect("the list names the segments");
+    }
+}
+
+fn segment_that_cannot_be_removed_is_removed_later() {
+    let scratch = Scratch::new();
+    let reply = reply_of(&role("no removal", &scratch.names));
+    assert_eq!(reply, "passed");
+    assert_eq!(scratch.remaining(), [0; 3]);
+}
+
+/// Drains segments without a free descriptor, which the removal of a segment needs.
+fn without_descriptors(names: &[RegionName]) {
+    let name = &names[1];
+    let queue = UnboundedBuffer::<u64>::create(name, SMALL).expect("the name is free");
+    let sender = queue.sender().expect("the queue is open");
+    let receiver = queue.receiver().expect("the queue is open");
+    let files = || {
+        let path = name.to_string();
+        let path = Path::new(path.strip_prefix("file:").expect("a file"));
+        let entries = fs::read_dir(path.parent().expect("a directory"));
+        entries.expect("a descriptor is free").count()
+    };
+    for item in 0..2 {
+        sender.send(item).expect("the queue grows");
+    }
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, 3, hard).expect("the limit can be lowered");
+    assert_eq!(receiver.try_recv().expect("the segment is mapped"), 0);
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("the limit can be raised");
+    assert_eq!(files(), 3, "the drained segment could not be removed");
+    for item in 2..4 {
+        sender.send(item).expect("the queue grows");
+    }
+    for item in 1..4 {
+        assert_eq!(receiver.try_recv().expect("an item"), item);
+    }
+    assert_eq!(files(), 2, "the drained segment is removed later");
+    drop((sender, receiver));
+    drop(queue);
+    UnboundedBuffer::<u64>::remove(name).expect("the queue exists");
 }
 
 fn hugetlb_memfd_is_refused() {

@@ -111,11 +111,12 @@ unsafe impl Segments for Pool<'_> {
         Ok(act(segment))
     }
 
-    fn remove(&self, number: u64) {
+    fn remove(&self, number: u64) -> bool {
         let (tag, _) = self.0.segment(number);
         if tag.get() == number {
             tag.set(0);
         }
+        true
     }
 
     fn retain(&self, _first: u64, _last: u64) {}
@@ -147,7 +148,9 @@ unsafe impl Segments for Unseen {
         Err(NotFound)
     }
 
-    fn remove(&self, _number: u64) {}
+    fn remove(&self, _number: u64) -> bool {
+        false
+    }
 
     fn retain(&self, _first: u64, _last: u64) {}
 }
@@ -179,7 +182,9 @@ unsafe impl Segments for Shrinking {
         Ok(act(&unsafe { initial() }))
     }
 
-    fn remove(&self, _number: u64) {}
+    fn remove(&self, _number: u64) -> bool {
+        false
+    }
 
     fn retain(&self, _first: u64, _last: u64) {}
 }

@@ -18,6 +18,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
+use core::ops::RangeInclusive;
 
 /// The limits up to which a growing queue can grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +150,21 @@ impl SegmentList<u64, 1> {
             senders,
             receivers,
         })
+    }
+
+    /// Reads the numbers of the segments that may exist. The first of them may be drained and not
+    /// removed, and the last may be created and not linked. A faulty peer may have written any
+    /// numbers.
+    pub fn read_segments(reader: &dyn MemoryReader) -> Option<RangeInclusive<u64>> {
+        let number = |offset: usize| reader.read_u64(offset as u64);
+        let growth = GrowthLimit::unpack(number(offset_of!(Self, limit))?);
+        let (first, last) = (
+            number(offset_of!(Self, first))?,
+            number(offset_of!(Self, last))?,
+        );
+        let (first, last) = clamp(first, last, growth);
+        let removed = number(offset_of!(Self, removed))?;
+        Some(removed.clamp(1, first)..=last + 1)
     }
 }
 
@@ -365,12 +381,16 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     }
 
     /// Removes the segments before `first`. There is at most one such segment, since each drained
-    /// segment is removed before its successor is drained.
+    /// segment is removed before its successor is drained, unless a segment could not be removed.
     fn remove_before<G: Segments>(&self, segments: &G, first: u64, lock: &ListGuard<'_>) {
+        /// The maximum number of segments that this function removes. The bound keeps a faulty peer
+        /// from making the loop long.
+        const MAX: u64 = 16;
         let removed = read(&self.removed, lock);
-        // The lower bound keeps a faulty peer from making this loop long.
-        for number in removed.max(first.saturating_sub(1))..first {
-            segments.remove(number);
+        for number in removed.max(first.saturating_sub(MAX))..first {
+            if !segments.remove(number) {
+                break;
+            }
             // SAFETY: this thread holds the lock, which excludes every other access.
             unsafe { commit(&self.removed, number + 1) };
         }

@@ -224,8 +224,9 @@ pub unsafe trait Segments {
         use_segment: impl FnOnce(&Segment<Self::Item, Self::Slots>) -> R,
     ) -> Result<R, Self::Error>;
 
-    /// Removes the segment if it exists.
-    fn remove(&self, number: u64);
+    /// Removes the segment if it exists. Returns `false` if the segment may still exist. The list
+    /// then removes it again later.
+    fn remove(&self, number: u64) -> bool;
 
     /// Releases the resources of all segments except the first and the last.
     fn retain(&self, first: u64, last: u64);
