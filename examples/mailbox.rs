@@ -23,7 +23,7 @@ use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
 use interlatch::{MessageQueue, Region, RegionError, RegionName, RegionOptions, RobustMutex};
 use interruption::Interruption;
-use output::{end, say};
+use output::{end, escaped, say};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -195,7 +195,7 @@ fn ask(queue: &MessageQueue, word: &str) -> Result<()> {
     while queue.try_receive(Select::Type(me)).is_ok() {}
     request(queue, std::process::id(), word)?;
     match queue.receive_timeout(Select::Type(me), TIMEOUT) {
-        Ok(reply) => say(String::from_utf8_lossy(&reply.bytes)),
+        Ok(reply) => say(escaped(&reply.bytes)),
         Err(RecvTimeoutError::Timeout) => bail!("no reply within {TIMEOUT:?}"),
         Err(error) => Err(error.into()),
     }

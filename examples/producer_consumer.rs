@@ -15,7 +15,7 @@ use clap::Parser;
 use interlatch::channel::{SendTimeoutError, Slot};
 use interlatch::region::ShmObject;
 use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Region, ShmType};
-use output::{end, say};
+use output::{end, escaped, say};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
@@ -101,7 +101,7 @@ fn producer<B: Buffer<Item = Block> + ShmObject<Config = usize> + ?Sized>(
     );
     report(
         &hex(&hash.finalize()),
-        String::from_utf8_lossy(&output.stdout).trim(),
+        &escaped(output.stdout.trim_ascii()),
         total,
         seconds,
     )

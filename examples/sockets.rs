@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use interlatch::sync::Timeout;
 use interlatch_ipc::{Link, PacketLink, SeqpacketListener, StreamLink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use output::{OUTPUT_CLOSED, OutputClosed, end, say};
+use output::{OUTPUT_CLOSED, OutputClosed, end, escaped, say};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -178,10 +178,7 @@ fn ask(mut link: impl Link, words: &[String]) -> Result<()> {
         link.send_timeout(word.as_bytes(), TIMEOUT)?;
         let answer = link.recv_timeout(TIMEOUT)?;
         let answer = answer.context("the server has closed the connection")?;
-        say(format_args!(
-            "  {word} {}",
-            String::from_utf8_lossy(&answer)
-        ))
+        say(format_args!("  {word} {}", escaped(&answer)))
     });
     // The empty message is sent even if the output is closed, because the server waits for it.
     let goodbye = link.send_timeout(b"", TIMEOUT);

@@ -12,6 +12,7 @@
 //! (`F_OFD_GETLK`). So a third process detects the chat even though the pipes' names have been
 //! removed.
 
+use crate::output::escaped;
 use anyhow::{Context, Result, bail};
 use interlatch::sync::Timeout;
 use interlatch_ipc::{Fifo, FifoError};
@@ -131,7 +132,7 @@ pub fn is_valid_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('.')
         && !name.contains('/')
-        && !name.contains(char::is_control)
+        && escaped(name.as_bytes()) == name
 }
 
 /// Removes the named pipe if no process uses it; returns whether the pipe was unused.

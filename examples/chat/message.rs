@@ -1,5 +1,6 @@
 //! Messages: parts of a line, small enough for an atomic write to a pipe.
 
+use crate::output::escaped;
 use anyhow::{Context, Result, ensure};
 use interlatch::ShmType;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -38,7 +39,8 @@ impl Message {
         })
     }
 
-    /// Returns the text without control characters, which any process may write into the pipe.
+    /// Returns the text with escapes for control characters, which any process may write into the
+    /// pipe.
     ///
     /// # Errors
     /// Returns an error if this is not a message. In that case the following messages are invalid
@@ -50,7 +52,6 @@ impl Message {
         );
         let text = self.text.get(..usize::from(self.length));
         let text = text.context("a message with an invalid length")?;
-        let text = String::from_utf8_lossy(text);
-        Ok(text.replace(char::is_control, "\u{fffd}"))
+        Ok(escaped(text))
     }
 }

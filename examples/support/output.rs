@@ -32,6 +32,20 @@ pub fn say(line: impl Display) -> Result<()> {
     check_write(written.and_then(|()| output.flush()))
 }
 
+/// Returns the text that a peer sent, with escapes for characters that change a terminal, such as
+/// `\u{1b}`, and for characters without a shape, such as those that change the direction of a text.
+pub fn escaped(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => printable.push(character),
+            _ => printable.extend(character.escape_debug()),
+        }
+    }
+    printable
+}
+
 /// Converts the result of a write to standard output.
 pub fn check_write(written: std::io::Result<()>) -> Result<()> {
     match written {

@@ -16,17 +16,26 @@ pub(super) struct Room {
     pub(super) available: u64,
 }
 
-/// Returns the room in the cgroup that has the least memory available, or `None` if no cgroup limits
-/// the memory of this process.
+/// Returns the cgroup of this process that has the least memory available, if it has less than
+/// `needed` bytes.
 ///
 /// `root` is the directory that contains `proc` and the mount points. `free_swap` is the free swap
 /// space of the machine in bytes.
-pub(super) fn smallest_room(root: &Path, free_swap: u64) -> Option<Room> {
+pub(super) fn too_small(root: &Path, needed: u64, free_swap: u64) -> Option<Room> {
     let cgroups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
+    let demand = Demand { needed, free_swap };
     let rooms = cgroups.lines().filter_map(Membership::parse);
-    let rooms = rooms.flat_map(|membership| membership.rooms(root, &mounts, free_swap));
+    let rooms = rooms.flat_map(|membership| membership.rooms(root, &mounts, demand));
     rooms.min_by_key(|room| room.available)
+}
+
+/// The memory that a process needs.
+#[derive(Clone, Copy)]
+struct Demand {
+    needed: u64,
+    /// The free swap space of the machine in bytes.
+    free_swap: u64,
 }
 
 /// The version of the interface of a cgroup's memory controller.
@@ -55,9 +64,8 @@ impl<'a> Membership<'a> {
         Some(Self { version, path })
     }
 
-    /// Returns the room in this cgroup and in each of its ancestors that is visible and has a
-    /// limit.
-    fn rooms(&self, root: &Path, mounts: &str, free_swap: u64) -> Vec<Room> {
+    /// Returns the room in this cgroup and in each visible ancestor, unless it suffices.
+    fn rooms(&self, root: &Path, mounts: &str, demand: Demand) -> Vec<Room> {
         let Some(mount) = mounts.lines().find_map(|line| self.mount(line)) else {
             return Vec::new();
         };
@@ -68,8 +76,8 @@ impl<'a> Membership<'a> {
             .take_while(|directory| directory.starts_with(&top));
         let room = |directory: &Path| {
             let available = match self.version {
-                Version::One => available_v1(directory, free_swap),
-                Version::Two => available_v2(directory, free_swap),
+                Version::One => demand.available_v1(directory),
+                Version::Two => demand.available_v2(directory),
             };
             let cgroup = directory.to_owned();
             available.map(|available| Room { cgroup, available })
@@ -131,31 +139,42 @@ fn unescape(text: &str) -> String {
     unescaped
 }
 
-/// Returns the available memory of a cgroup of version 1. The limit `memsw` covers memory and swap
-/// together.
-fn available_v1(directory: &Path, free_swap: u64) -> Option<u64> {
-    let number = |file: &str| number(directory, file);
-    let cache = file_cache(directory, "total_");
-    let free = number("memory.limit_in_bytes")?.saturating_sub(number("memory.usage_in_bytes")?);
-    let available = free.saturating_add(cache).saturating_add(free_swap);
-    let with_swap =
-        number("memory.memsw.limit_in_bytes").zip(number("memory.memsw.usage_in_bytes"));
-    Some(match with_swap {
-        Some((limit, usage)) => available.min(limit.saturating_sub(usage).saturating_add(cache)),
-        None => available,
-    })
-}
+impl Demand {
+    /// Returns the available memory of a cgroup of version 1, or `None` if it suffices. The limit
+    /// `memsw` covers memory and swap together.
+    fn available_v1(self, directory: &Path) -> Option<u64> {
+        let free = |kind: &str| {
+            let limit = number(directory, &format!("{kind}.limit_in_bytes"))?;
+            Some(limit.saturating_sub(number(directory, &format!("{kind}.usage_in_bytes"))?))
+        };
+        let (memory, with_swap) = (free("memory")?, free("memory.memsw").unwrap_or(u64::MAX));
+        // Reading the statistics of a cgroup is slow.
+        if memory.min(with_swap) >= self.needed {
+            return None;
+        }
+        let available = memory.saturating_add(self.free_swap).min(with_swap);
+        self.unless_enough(available.saturating_add(file_cache(directory, "total_")))
+    }
 
-/// Returns the available memory of a cgroup of version 2, or `None` if its memory has no limit.
-fn available_v2(directory: &Path, free_swap: u64) -> Option<u64> {
-    let number = |file: &str| number(directory, file);
-    let free = number("memory.max")?.saturating_sub(number("memory.current")?);
-    let swap = match number("memory.swap.max").zip(number("memory.swap.current")) {
-        Some((limit, usage)) => free_swap.min(limit.saturating_sub(usage)),
-        None => free_swap,
-    };
-    let cache = file_cache(directory, "");
-    Some(free.saturating_add(cache).saturating_add(swap))
+    /// Returns the available memory of a cgroup of version 2, or `None` if it suffices or has no
+    /// limit.
+    fn available_v2(self, directory: &Path) -> Option<u64> {
+        let number = |file: &str| number(directory, file);
+        let free = number("memory.max")?.saturating_sub(number("memory.current")?);
+        if free >= self.needed {
+            return None;
+        }
+        let swap = match number("memory.swap.max").zip(number("memory.swap.current")) {
+            Some((limit, usage)) => self.free_swap.min(limit.saturating_sub(usage)),
+            None => self.free_swap,
+        };
+        let available = free.saturating_add(swap);
+        self.unless_enough(available.saturating_add(file_cache(directory, "")))
+    }
+
+    fn unless_enough(self, available: u64) -> Option<u64> {
+        (available < self.needed).then_some(available)
+    }
 }
 
 /// Returns the page cache of files, which the kernel frees before it exceeds a limit. The memory of
@@ -200,7 +219,7 @@ mod tests {
 
         /// Returns the smallest room, with the directory relative to this machine.
         fn room(&self, free_swap: u64) -> Option<(String, u64)> {
-            let room = smallest_room(self.0.path(), free_swap)?;
+            let room = too_small(self.0.path(), u64::MAX, free_swap)?;
             let cgroup = room
                 .cgroup
                 .strip_prefix(self.0.path())
@@ -267,6 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn enough_memory_is_not_reported() {
+        let machine = Machine::new("4:memory:/\n0::/\n", &[V1, V2].concat());
+        for (file, text) in [
+            ("memory/memory.limit_in_bytes", "1000"),
+            ("memory/memory.usage_in_bytes", "400"),
+            ("memory/memory.stat", "total_active_file 100"),
+            ("memory.max", "1000"),
+            ("memory.current", "300"),
+        ] {
+            machine.write(&format!("sys/fs/cgroup/{file}"), text);
+        }
+        let available = |needed| Some(too_small(machine.0.path(), needed, 5)?.available);
+        assert_eq!([600, 705].map(available), [None; 2]);
+        assert_eq!([706, 1000].map(available), [Some(705); 2]);
+    }
+
+    #[test]
     fn usage_above_the_limit_leaves_no_room() {
         let machine = Machine::new("0::/\n", V2);
         machine.write("sys/fs/cgroup/memory.max", "500");
@@ -293,7 +329,7 @@ mod tests {
         assert_eq!(Machine::new("0::/a\n", V2).room(0), None);
         assert_eq!(Machine::new("4:memory:/a\n", "").room(0), None);
         assert_eq!(Machine::new("", V1).room(0), None);
-        assert_eq!(smallest_room(Path::new("/nonexistent"), 0), None);
+        assert_eq!(too_small(Path::new("/nonexistent"), u64::MAX, 0), None);
         let machine = Machine::new("0::/a\n", V2);
         machine.write("sys/fs/cgroup/a/memory.max", "max\n");
         machine.write("sys/fs/cgroup/a/memory.current", "400\n");

@@ -31,13 +31,13 @@ pub(super) fn check_memory(size: usize) -> Result<(), RegionError> {
             available: machine.available(),
         });
     }
-    match cgroup::smallest_room(Path::new("/"), machine.free_swap) {
-        Some(room) if with_overhead(size) > room.available => Err(RegionError::CgroupMemory {
+    match cgroup::too_small(Path::new("/"), with_overhead(size), machine.free_swap) {
+        Some(room) => Err(RegionError::CgroupMemory {
             requested: size,
             available: room.available,
             cgroup: room.cgroup,
         }),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -203,9 +203,9 @@ fn messages_arrive_in_order() {
         ada.expect_output(&format!("bo: answer {round}\n"));
     }
     let long = "ä".repeat(1500);
-    ada.type_text(&format!("{long}\n\u{1b}[2Jend\n"));
+    ada.type_text(&format!("{long}\n\u{1b}[2J\u{202e}it's the end\n"));
     bo.expect_output(&"ä".repeat(509));
-    bo.expect_output("ada: \u{fffd}[2Jend\n");
+    bo.expect_output("ada: \\u{1b}[2J\\u{202e}it's the end\n");
     ada.keyboard = None;
     bo.expect_output("ada has left\n");
     ada.expect_output("goodbye\n");

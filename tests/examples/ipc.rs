@@ -8,12 +8,13 @@ use std::process::Stdio;
 
 #[test]
 fn every_kind_of_socket_passes_messages() {
-    let output = run("sockets", &["stressed", "drawer"]);
+    let output = run("sockets", &["stressed", "\u{1b}drawer"]);
     let out = text(&output.stdout);
     assert!(output.status.success(), "{out}{}", text(&output.stderr));
     let kinds = ["UnixStream", "UnixSeqpacket", "UnixDatagram", "Tcp", "Udp"];
-    let stdout = kinds
-        .map(|kind| format!("  stressed desserts\n  drawer reward\n{kind}: 2 words answered\n"));
+    let stdout = kinds.map(|kind| {
+        format!("  stressed desserts\n  \u{1b}drawer reward\\u{{1b}}\n{kind}: 2 words answered\n")
+    });
     assert_eq!(out, stdout.concat());
     assert_eq!(run("sockets", &[""]).status.code(), Some(2));
     assert_eq!(run("sockets", &["--kind", "pigeon"]).status.code(), Some(2));

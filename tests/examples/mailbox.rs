@@ -8,10 +8,11 @@ fn server_answers_many_clients() {
     let named = Named::new("mailbox");
     let mut clients: Vec<(String, Program)> = Vec::new();
     let ask = |number: usize| {
-        let words = [format!("ab{number}"), format!("{number}cde")];
+        // The reply contains a control character, which the client escapes.
+        let words = [format!("ab{number}"), format!("{number}cde\u{7}")];
         let client = named.start_example("mailbox", &["ask", &words[0], &words[1]]);
         let reversed = words.map(|word| word.chars().rev().collect::<String>() + "\n");
-        (reversed.concat(), client)
+        (reversed.concat().replace('\u{7}', "\\u{7}"), client)
     };
     let mut server = named.start_example("mailbox", &["serve"]);
     named.wait_until_server_answers();

@@ -31,8 +31,12 @@ fn text(region: &RegionReport) -> String {
     let created = region.age.map_or("in the future".into(), |seconds| {
         format!("{} ago", format_age(seconds))
     });
+    let owner = region
+        .owner
+        .map_or("unknown".into(), |owner| format!("user {owner}"));
+    let mode = region.mode.as_deref().unwrap_or("unknown");
     let mut text = format!(
-        "{}: {}\n  size      {} bytes\n  created   by process {} ({alive}), {created}, in {}\n  attached  {}\n",
+        "{}: {}\n  size      {} bytes\n  owner     {owner}, mode {mode}\n  created   by process {} ({alive}), {created}, in {}\n  attached  {}\n",
         escape(&region.name),
         region.state,
         region.size,

@@ -22,6 +22,11 @@ pub struct RegionReport {
     pub state: &'static str,
     /// The number of bytes available for objects.
     pub size: usize,
+    /// The user ID of the owner, according to the kernel; `null` if the kernel does not return it.
+    /// Attaching needs a trusted owner.
+    pub owner: Option<u32>,
+    /// The permission bits in octal digits, according to the kernel, for example `0600`.
+    pub mode: Option<String>,
     /// The process that created the region, according to its header.
     pub creator: u32,
     /// Whether a process with the creator's process ID exists. The process may be a different one
@@ -118,6 +123,8 @@ impl Subject {
             kind: self.target.kind(),
             state: state_name(self.view.state()),
             size: self.view.size(),
+            owner: self.view.owner().ok(),
+            mode: self.view.mode().ok().map(|mode| format!("{mode:04o}")),
             creator,
             creator_alive: is_here.then(|| process_of(creator).is_some()),
             created: since.map_or(0, |since| since.as_secs()),

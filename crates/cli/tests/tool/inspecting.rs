@@ -520,9 +520,11 @@ fn fields() {
         "inaccessible_processes",
         "kind",
         "mappings",
+        "mode",
         "name",
         "namespace",
         "objects",
+        "owner",
         "size",
         "state",
     ];
@@ -534,6 +536,16 @@ fn fields() {
     );
     let document = interlatch(&["inspect", &name, "--json"]).document();
     assert_eq!(keys(&document), region);
+    let user = nix::unistd::geteuid().as_raw();
+    assert_eq!(
+        (&document["owner"], &document["mode"]),
+        (&json!(user), &json!("0600"))
+    );
+    let text = interlatch(&["inspect", &name]).success();
+    assert!(
+        text.contains(&format!("\n  owner     user {user}, mode 0600\n")),
+        "{text}"
+    );
     let object = &document["objects"][0];
     assert_eq!(
         keys(object),
