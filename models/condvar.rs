@@ -20,8 +20,15 @@ pub fn models() -> Vec<Model> {
                 "timed_out_waiter_takes_no_notification",
             ],
         )
-        .bounded(2, &["three_notifications_wake_three_waiters"]);
+        .bounded(
+            2,
+            &[
+                "three_notifications_wake_three_waiters",
+                "waits_of_every_kind_see_one_notification",
+            ],
+        );
     condvar::all::<Condvar, RawMutex>(&mut models);
+    condvar::all_of_mutex_guards(&mut models);
     let model = |build: fn() -> _| Model::new("condvar", build);
     let interrupted = [
         model(|| does_not_lose_wakeup::<Condvar, RawMutex>().interruptions(2)).bounded(4),

@@ -10,6 +10,7 @@ pub fn models() -> Vec<Model> {
     let mut models = Collector::new("mutex").bounded(3, &["excludes/4"]);
     mutex::all::<RawMutex>(&mut models);
     mutex::all_of_raw_mutex(&mut models);
+    mutex::all_of_mutex(&mut models);
     let model = |build: fn() -> _| Model::new("mutex", build);
     let interrupted = [
         model(|| excludes::<RawMutex>(2).interruptions(2)),

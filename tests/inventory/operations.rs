@@ -20,12 +20,6 @@ const FOLDERS: [&str; 4] = [
 
 /// Operations that no scenario calls, each with the reason.
 const EXCUSES: &[(&str, &str, &str)] = &[
-    ("Condvar", "wait", LOCK_API),
-    ("Condvar", "wait_while", LOCK_API),
-    ("Condvar", "wait_timeout", LOCK_API),
-    ("Condvar", "wait_timeout_while", LOCK_API),
-    ("Condvar", "wait_until", LOCK_API),
-    ("WaitTimeoutResult", "timed_out", LOCK_API),
     ("CountsEndpoints", "join", CALLED_BY_HANDLES),
     ("Endpoint", "is_owned", CALLED_BY_HANDLES),
     ("Slots", "slots", CALLED_BY_OWNER),
@@ -58,7 +52,6 @@ const EXCUSES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-const LOCK_API: &str = "takes lock_api's guard, which the model lacks; `wait_with` does the work";
 const CALLED_BY_HANDLES: &str = "handles call this method when they are created or used";
 const CALLED_BY_OWNER: &str = "the object that owns the storage calls this method";
 const HALVES: &str = "calls the method of this name of a `PipeBuffer`, which scenarios call";

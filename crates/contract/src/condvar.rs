@@ -2,8 +2,8 @@
 
 use super::{RaceCell, Scenario, Stage, expired_timeouts};
 use interlatch::platform::ShmSafe;
-use interlatch::sync::{RawCondvar, RawLock, Timeout};
-use std::time::Duration;
+use interlatch::sync::{Condvar, Mutex, RawCondvar, RawLock, Timeout};
+use std::time::{Duration, Instant};
 
 /// A condition variable, its lock, and the number of tokens that waiters wait for.
 #[repr(C)]
@@ -31,6 +31,12 @@ where
     stage.run(waiter_returns_only_after_a_notification::<C, L>());
     stage.run(loop_of_timed_waits_ends::<C, L>());
     stage.run(handles_extreme_timeouts::<C, L>());
+}
+
+/// Runs every scenario of the wait methods that take a [`MutexGuard`](interlatch::sync::MutexGuard).
+pub fn all_of_mutex_guards(stage: &mut impl Stage) {
+    stage.run(every_wait_method_waits());
+    stage.run(waits_of_every_kind_see_one_notification());
 }
 
 fn take<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
@@ -250,4 +256,67 @@ pub fn handles_extreme_timeouts<C: RawCondvar, L: RawLock>() -> Scenario<Condvar
         }
     };
     Scenario::new("handles_extreme_timeouts", vec![alone])
+}
+
+/// A condition variable and a lock with the data that waiters wait for.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct MutexAndCondvar {
+    changed: Condvar,
+    lock: Mutex<u64>,
+}
+
+/// Each wait with a timeout says that the timeout expired if there was no notification, and a wait
+/// whose condition is false does not wait.
+pub fn every_wait_method_waits() -> Scenario<MutexAndCondvar> {
+    let alone = |shared: &MutexAndCondvar| {
+        let (changed, short) = (&shared.changed, Duration::from_micros(50));
+        let mut guard = shared.lock.lock();
+        assert!(changed.wait_timeout(&mut guard, short).timed_out());
+        assert!(
+            changed
+                .wait_until(&mut guard, Instant::now() + short)
+                .timed_out()
+        );
+        let waited = changed.wait_timeout_while(&mut guard, short, |number| *number == 0);
+        assert!(waited.timed_out());
+        changed.wait_while(&mut guard, |number| {
+            *number += 1;
+            *number < 1
+        });
+        assert_eq!(*guard, 1);
+        assert!(shared.lock.is_locked());
+    };
+    Scenario::new("every_wait_method_waits", vec![alone]).choices(8)
+}
+
+/// Waiters that wait in a loop, with a condition and with a timeout all see a notification of all.
+pub fn waits_of_every_kind_see_one_notification() -> Scenario<MutexAndCondvar> {
+    let loops = |shared: &MutexAndCondvar| {
+        let mut guard = shared.lock.lock();
+        while *guard == 0 {
+            shared.changed.wait(&mut guard);
+        }
+        *guard += 1;
+    };
+    let with_condition = |shared: &MutexAndCondvar| {
+        let mut guard = shared.lock.lock();
+        let is_zero = |number: &mut u64| *number == 0;
+        let waited = shared
+            .changed
+            .wait_timeout_while(&mut guard, Duration::MAX, is_zero);
+        assert!(!waited.timed_out());
+        shared.changed.wait_while(&mut guard, is_zero);
+        *guard += 1;
+    };
+    let notify = |shared: &MutexAndCondvar| {
+        *shared.lock.lock() += 1;
+        shared.changed.notify_all();
+    };
+    Scenario::new(
+        "waits_of_every_kind_see_one_notification",
+        vec![loops as fn(&MutexAndCondvar), with_condition, notify],
+    )
+    .verify(|shared| assert_eq!(*shared.lock.lock(), 3))
+    .choices(6)
 }

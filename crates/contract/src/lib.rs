@@ -58,7 +58,9 @@ pub(crate) unsafe fn initial<T: ShmSafe>() -> T {
 pub fn all(stage: &mut impl Stage) {
     mutex::all::<interlatch::sync::RawMutex>(stage);
     mutex::all_of_raw_mutex(stage);
+    mutex::all_of_mutex(stage);
     condvar::all::<interlatch::Condvar, interlatch::sync::RawMutex>(stage);
+    condvar::all_of_mutex_guards(stage);
     semaphore::all::<interlatch::Semaphore>(stage);
     semaphore::all_of_semaphore(stage);
     semaphore_pair::all(stage);

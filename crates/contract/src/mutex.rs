@@ -1,9 +1,9 @@
 //! The promises of a lock.
 
-use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
-use interlatch::sync::{RawLock, RawMutex, Timeout};
-use std::time::Duration;
+use interlatch::sync::{Mutex, RawLock, RawMutex, Timeout};
+use std::time::{Duration, Instant};
 
 /// A lock and a number that it protects.
 #[repr(C)]
@@ -28,6 +28,12 @@ pub fn all<L: RawLock + ShmSafe + 'static>(stage: &mut impl Stage) {
 /// Runs every scenario of the methods that only [`RawMutex`] has.
 pub fn all_of_raw_mutex(stage: &mut impl Stage) {
     stage.run(every_lock_method_locks());
+}
+
+/// Runs every scenario of the lock with data.
+pub fn all_of_mutex(stage: &mut impl Stage) {
+    stage.run(every_mutex_method_locks());
+    stage.run(timed_and_waiting_lockers_exclude());
 }
 
 fn increment<L: RawLock>(shared: &Protected<L>) {
@@ -139,4 +145,55 @@ pub fn every_lock_method_locks() -> Scenario<RawMutex> {
         assert!(!lock.is_locked());
     };
     Scenario::new("every_lock_method_locks", vec![alone])
+}
+
+/// Each locking method of [`Mutex`] acquires a free lock, and fails while the lock is held.
+pub fn every_mutex_method_locks() -> Scenario<Mutex<u64>> {
+    let alone = |lock: &Mutex<u64>| {
+        let second = Duration::from_secs(1);
+        let guard = lock.lock();
+        assert!(lock.is_locked());
+        assert!(lock.try_lock().is_none(), "the lock is held");
+        assert!(
+            lock.try_lock_for(Duration::ZERO).is_none(),
+            "the lock is held"
+        );
+        assert!(
+            lock.lock_with(Timeout::NonBlocking).is_none(),
+            "the lock is held"
+        );
+        drop(guard);
+        *lock.try_lock().expect("the lock is free") += 1;
+        *lock.try_lock_for(second).expect("the lock is free") += 1;
+        let later = Instant::now() + second;
+        *lock.try_lock_until(later).expect("the lock is free") += 1;
+        core::mem::forget(lock.lock());
+        // SAFETY: the lock is held by a guard that was leaked and is not used again.
+        unsafe { lock.force_unlock() };
+        assert_eq!(*lock.lock(), 3);
+        assert!(!lock.is_locked());
+    };
+    Scenario::new("every_mutex_method_locks", vec![alone])
+}
+
+/// Lockers that wait, that time out and that do not wait exclude each other.
+pub fn timed_and_waiting_lockers_exclude() -> Scenario<Mutex<u64>> {
+    let waiting = |lock: &Mutex<u64>| {
+        *lock.lock() += 100;
+        if let Some(mut guard) = lock.try_lock() {
+            *guard += 10;
+        }
+    };
+    let timed = |lock: &Mutex<u64>| {
+        if let Some(mut guard) = lock.lock_with(short_timeout()) {
+            *guard += 1;
+        }
+        *lock.lock() += 100;
+    };
+    Scenario::new("timed_and_waiting_lockers_exclude", vec![waiting, timed])
+        .verify(|lock| {
+            let number = *lock.try_lock().expect("the lock is free");
+            assert!([200, 201, 210, 211].contains(&number), "{number}");
+        })
+        .choices(4)
 }
