@@ -93,6 +93,11 @@ pub fn models() -> Vec<Model> {
             WrongResult,
             buffer::timed_out_batch_loses_no_item::<Flawed<DROPS_RECEIVED>>,
         ),
+        Model::broken(
+            "buffer_that_delivers_an_item_alone_and_in_a_batch",
+            WrongResult,
+            buffer::single_items_and_batches_share_a_slot::<Flawed<DELIVERS_TWICE>>,
+        ),
     ]
 }
 

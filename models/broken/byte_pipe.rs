@@ -29,6 +29,11 @@ pub fn models() -> Vec<Model> {
             WrongResult,
             byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<PUBLISHES_FIRST, 2>>,
         ),
+        Model::broken(
+            "byte_pipe_that_publishes_a_large_write_before_it_fills",
+            WrongResult,
+            byte_pipe::killed_large_write_admits_small_writes::<Flawed<PUBLISHES_FIRST, 2>>,
+        ),
     ]
 }
 

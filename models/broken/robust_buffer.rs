@@ -22,6 +22,11 @@ pub fn models() -> Vec<Model> {
         Model::broken("robust_buffer_that_reserves_by_a_flag", WrongResult, || {
             robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<RESERVES_BY_A_FLAG>>(2)
         }),
+        Model::broken(
+            "robust_buffer_that_counts_an_item_of_a_batch_before_it_fills",
+            WrongResult,
+            robust_buffer::killed_batch_leaves_a_prefix::<Flawed<COUNTS_FIRST>>,
+        ),
         Model::broken("robust_buffer_emptied_by_a_death", WrongResult, || {
             robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<EMPTIED_BY_A_DEATH>>(3)
         }),

@@ -71,9 +71,12 @@ unsafe impl<T: Send> Sync for Mutex<T> {}
 unsafe impl<T: Pod> ShmSafe for Mutex<T> {
     /// Creates a free lock whose data has only zero bytes.
     unsafe fn init_in_place(at: *mut Self) {
-        // SAFETY: the caller passes an aligned `at` that is valid for writes. Zero bytes are a free
-        // `RawMutex` and valid plain data.
-        unsafe { at.write_bytes(0, 1) }
+        // SAFETY: the caller passes an aligned `at` that is valid for writes, so the fields are
+        // too. Zero bytes are valid plain data.
+        unsafe {
+            RawMutex::init_in_place(&raw mut (*at).lock);
+            UnsafeCell::init_zeroed(&raw mut (*at).value);
+        }
     }
 }
 
