@@ -7,8 +7,8 @@ use interlatch::channel::message_queue::MessageCell;
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::sync::{PairSlot, RobustSemaphorePair};
 use interlatch::{
-    BoundedBuffer, Channel, MessageQueue, MonitorBuffer, Mutex, Region, Rendezvous, RingBuffer,
-    RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore, ShmSafe,
+    BoundedBuffer, Buffer, Channel, MessageQueue, MonitorBuffer, Mutex, Region, Rendezvous,
+    RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore, ShmSafe,
 };
 use std::collections::BTreeSet;
 use std::fs;
@@ -122,6 +122,70 @@ fn buffers_on_the_heap_are_created_in_place() {
         drop(monitor.sender().expect("the channel is open"));
         let ring = RingBuffer::<Item3, _>::with_capacity(2).expect("memory");
         drop(ring.leak().sender().expect("the channel is open"));
+    });
+}
+
+/// Returns an item of this number, without a copy on the stack.
+fn item(number: u8) -> Box<Item3> {
+    vec![number; size_of::<Item3>()]
+        .try_into()
+        .expect("the size of an item")
+}
+
+/// Sends an item and receives it, without a copy on the stack.
+fn pass_by_reference<B: Buffer<Item = Item3> + Sync + ?Sized>(buffer: &B) {
+    let sender = thread::Builder::new().stack_size(STACK);
+    thread::scope(|scope| {
+        let receiver = buffer.receiver().expect("the channel is open");
+        let send = || {
+            let sender = buffer.sender().expect("the channel is open");
+            sender.send_ref(&item(7)).expect("a receiver");
+        };
+        let sender = sender.spawn_scoped(scope, send).expect("a thread");
+        let mut received = item(0);
+        receiver.recv_into(&mut received).expect("an item");
+        assert!(received.iter().all(|byte| *byte == 7));
+        sender.join().expect("the thread does not panic");
+    });
+}
+
+#[test]
+fn large_items_pass_by_reference() {
+    with_small_stack(|| {
+        let region = Region::memfd("passing", 64 << 20).expect("a region");
+        let slots = 1;
+        pass_by_reference::<RobustBoundedBuffer<Item3, [TurnSlot<Item3>]>>(
+            region.create("robust bounded", slots).expect("created"),
+        );
+        pass_by_reference::<RobustMonitorBuffer<Item3, [Slot<Item3>]>>(
+            region.create("robust monitor", slots).expect("created"),
+        );
+        pass_by_reference::<RingBuffer<Item3>>(region.create("ring", slots).expect("created"));
+        pass_by_reference::<Rendezvous<Item3>>(region.create("meeting", ()).expect("created"));
+        pass_by_reference(&BoundedBuffer::with_capacity(slots).expect("memory"));
+        pass_by_reference(&MonitorBuffer::with_capacity(slots).expect("memory"));
+    });
+}
+
+/// Receives two items in one batch, and drops the buffer with a third one.
+fn receive_batch<B: Buffer<Item = Item3>>(buffer: B) {
+    let (sender, receiver) = (buffer.sender(), buffer.receiver());
+    let sender = sender.expect("the channel is open");
+    let receiver = receiver.expect("the channel is open");
+    let mut received = Vec::new();
+    for number in 1..=3 {
+        sender.send_ref(&item(number)).expect("a free slot");
+    }
+    assert_eq!(receiver.recv_many(&mut received, 2), Ok(2));
+    let numbers: Vec<u8> = received.iter().map(|item| item[0]).collect();
+    assert_eq!(numbers, [1, 2]);
+}
+
+#[test]
+fn batches_of_large_items_are_received_in_place() {
+    with_small_stack(|| {
+        receive_batch(BoundedBuffer::with_capacity(3).expect("memory"));
+        receive_batch(MonitorBuffer::with_capacity(3).expect("memory"));
     });
 }
 

@@ -74,10 +74,8 @@ impl<T> Static<T> {
     /// Returns the object by value.
     ///
     /// # Safety
-    /// The object is not moved, freed or overwritten while a thread holds a lock in it or is inside
-    /// a method of the object. A thread that has leaked a guard holds the lock until the thread has
-    /// ended. [Joining](std::thread::JoinHandle::join) a thread waits for its end,
-    /// [`std::thread::scope`] does not.
+    /// The object is not moved, freed or overwritten while a lock in it is held or a thread is
+    /// inside a method of the object. A lock whose guard was leaked is held until the process ends.
     pub const unsafe fn into_inner(self) -> T {
         ManuallyDrop::into_inner(self.0)
     }

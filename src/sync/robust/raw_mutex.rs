@@ -89,7 +89,7 @@ pub unsafe trait RobustLock: Sync {
 /// While a thread holds the lock, the kernel's list contains the address of the lock. So the lock
 /// lies in a region, or in a [`Static`], from which safe code cannot move or free it. This is why
 /// [`lock_with`](Self::lock_with) is safe although it returns no guard: a lock that is never
-/// unlocked stays locked until the thread ends.
+/// unlocked stays where it is.
 ///
 /// # How it works
 /// The lock is one 32-bit word, followed by the link of the kernel's robust list.
