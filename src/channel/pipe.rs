@@ -45,7 +45,8 @@ use std::sync::Arc;
 ///
 /// # Fork
 /// A forked child has a buffer of its own with copies of the handles, which work. See the rule about
-/// unused ends above.
+/// unused ends above. If another thread is inside an operation of the buffer during the fork, the
+/// child may find the buffer locked for ever. It can create a buffer from the descriptors instead.
 ///
 /// # Timeouts
 /// An item whose `send` timed out was not sent, and a `recv` that timed out has consumed no part of

@@ -3,7 +3,7 @@
 use super::harness::Test;
 use super::hostile::HEADER;
 use interlatch::channel::Slot;
-use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::{AtomicU64, Ordering::Relaxed};
 use interlatch::region::{ConfigError, ShmObject};
 use interlatch::{
     BoundedBuffer, Buffer, Region, RegionError, RegionOptions, RingBuffer, RobustMutex, Semaphore,
@@ -11,6 +11,8 @@ use interlatch::{
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -49,6 +51,14 @@ pub fn tests() -> Vec<Test> {
             type_name_may_use_any_alphabet,
         ),
         Test::new("object_is_created_once", object_is_created_once),
+        Test::new(
+            "one_of_several_threads_creates_an_object",
+            one_of_several_threads_creates_an_object,
+        ),
+        Test::new(
+            "failed_creation_leaves_its_memory_free",
+            failed_creation_leaves_its_memory_free,
+        ),
         Test::new(
             "invalid_object_name_is_an_error",
             invalid_object_name_is_an_error,
@@ -430,6 +440,58 @@ fn object_is_created_once() {
         .create_or_attach("another", ())
         .expect("the region has room");
     assert_eq!(created.permits(), Semaphore::empty().permits());
+}
+
+fn one_of_several_threads_creates_an_object() {
+    const THREADS: usize = 4;
+    for _ in 0..200 {
+        let region = Region::memfd("threads", 4096).expect("a page");
+        let start = Barrier::new(THREADS);
+        let create = || {
+            start.wait();
+            match region.create::<Semaphore>("object", ()) {
+                Ok(_) => true,
+                Err(RegionError::ObjectExists(_)) => false,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let created = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(create)).collect();
+            let created = threads.into_iter().map(|thread| thread.join());
+            created
+                .filter(|created| matches!(created, Ok(true)))
+                .count()
+        });
+        assert_eq!(created, 1);
+        let attached = region.attach::<Semaphore>("object");
+        assert!(attached.is_ok(), "{attached:?}");
+    }
+}
+
+/// An object whose initial value cannot be computed.
+#[repr(C)]
+#[derive(ShmSafe)]
+struct Failing {
+    #[shm(initial = failing_value())]
+    word: AtomicU64,
+}
+
+fn failing_value() -> AtomicU64 {
+    panic!("no initial value")
+}
+
+fn failed_creation_leaves_its_memory_free() {
+    let region = Region::memfd("failed", 4096).expect("a page");
+    let create = || {
+        region
+            .create::<Failing>("object", ())
+            .map(|failing| failing.word.load(Relaxed))
+    };
+    assert!(catch_unwind(AssertUnwindSafe(create)).is_err());
+    assert_eq!(region.objects().count(), 0);
+    // The next object lies in the memory in which the creation failed.
+    let created = region.create::<Semaphore>("object", ());
+    assert!(created.is_ok(), "{created:?}");
 }
 
 fn invalid_object_name_is_an_error() {
