@@ -190,6 +190,9 @@ impl Condvar {
     /// # Errors
     /// The first value is the result of [`RobustMutex::lock_with`](super::RobustMutex::lock_with).
     ///
+    /// # Panics
+    /// Panics in a forked child if the guard is a copy of the parent's guard.
+    ///
     /// # Example
     /// ```
     /// use interlatch::sync::{RobustLockError, Static, Timeout};
@@ -256,7 +259,7 @@ impl Condvar {
         if timeout == Timeout::NonBlocking {
             return (Ok(guard), false);
         }
-        let mutex = guard.mutex();
+        let mutex = guard.held_mutex();
         let is_notified = self.unlock_and_sleep(|| drop(guard), timeout, at_recheck);
         let locked = mutex.lock_with_policy(timeout.for_internal_lock(), policy);
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {

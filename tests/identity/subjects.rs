@@ -199,9 +199,14 @@ pub static ALL: &[Subject] = &[
         prepare: create_unit::<RobustMutex<u64>>,
         own: |scene, owner| {
             let mutex: &RobustMutex<u64> = object(scene);
+            // Waiting drops the copy also if it panics.
             let use_copy = |copy| {
-                drop(copy);
-                found(mutex.is_locked(), "drop does nothing")
+                let waits = || Condvar::new().wait_robust(copy, Timeout::after(Duration::ZERO));
+                let panics = catch_unwind(AssertUnwindSafe(waits)).is_err();
+                found(
+                    panics && mutex.is_locked(),
+                    "wait panics, drop does nothing",
+                )
             };
             if let Some(guard) = owner.copy(mutex.lock().expect("a free lock"), use_copy) {
                 owner.keep(guard, |_| mutex.is_locked());

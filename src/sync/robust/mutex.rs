@@ -57,7 +57,8 @@ use std::time::Duration;
 ///
 /// # Fork
 /// A forked child does not hold the locks of its parent. Dropping the child's copy of a guard does
-/// nothing. The child must not use the copy to access the data, which the parent may be changing.
+/// nothing, and waiting with it panics. The child must not use the copy to access the data, which
+/// the parent may be changing.
 ///
 /// # Signals
 /// Signal handlers must not use the lock, as with every lock.
@@ -446,6 +447,15 @@ unsafe impl<T: Sync> Sync for RobustMutexGuard<'_, T> {}
 impl<'a, T> RobustMutexGuard<'a, T> {
     /// Returns the mutex that the guard holds.
     pub(crate) fn mutex(&self) -> &'a RobustMutex<T> {
+        self.mutex
+    }
+
+    /// Returns the mutex, for a condition variable that unlocks it.
+    ///
+    /// # Panics
+    /// Panics if this guard is a copy in a forked child, which does not hold the lock.
+    pub(crate) fn held_mutex(&self) -> &'a RobustMutex<T> {
+        self.token.assert_current();
         self.mutex
     }
 

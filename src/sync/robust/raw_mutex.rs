@@ -573,4 +573,12 @@ impl OwnerToken {
     pub(crate) fn is_inherited(&self) -> bool {
         self.generation.is_inherited()
     }
+
+    /// Checks that this token is not a copy in a forked child.
+    ///
+    /// # Panics
+    /// Panics if the token is inherited.
+    pub(crate) fn assert_current(&self) {
+        self.generation.assert_current();
+    }
 }
