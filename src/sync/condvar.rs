@@ -409,8 +409,11 @@ impl RawCondvar for Condvar {
     }
 
     fn unlock_and_wait<L: RawLock>(&self, guard: LockGuard<'_, L>, timeout: Timeout) -> bool {
-        timeout != Timeout::NonBlocking
-            && self.unlock_and_sleep(|| drop(guard), timeout, AtRecheck::SleepOn)
+        if timeout == Timeout::NonBlocking {
+            return false;
+        }
+        guard.assert_held();
+        self.unlock_and_sleep(|| drop(guard), timeout, AtRecheck::SleepOn)
     }
 
     fn notify_one(&self) {

@@ -9,8 +9,8 @@ use interlatch::channel::{
 use interlatch::named::{Mailbox, MailboxId, NamedChannel, ProcessId};
 use interlatch::region::ShmObject;
 use interlatch::sync::{
-    AcquireError, LockError, PairSlot, RawLock, RawMutex, RobustLockError, RobustSemaphorePair,
-    SemaphorePair, Timeout,
+    AcquireError, LockError, LockGuard, PairSlot, RawCondvar, RawLock, RawMutex, RobustLockError,
+    RobustSemaphorePair, SemaphorePair, Timeout,
 };
 use interlatch::{
     BoundedBuffer, Buffer, BytePipe, Channel, Condvar, MonitorBuffer, Mutex, RegionOptions,
@@ -78,9 +78,15 @@ pub static ALL: &[Subject] = &[
         prepare: create_unit::<RawMutex>,
         own: |scene, owner| {
             let mutex: &RawMutex = object(scene);
-            let use_copy = |copy| {
+            let use_copy = |mut copy: LockGuard<'_, RawMutex>| {
+                let now = Timeout::after(Duration::ZERO);
+                let waits = || RawCondvar::wait_with(&Condvar::new(), &mut copy, now);
+                let panics = catch_unwind(AssertUnwindSafe(waits)).is_err();
                 drop(copy);
-                found(mutex.is_locked(), "drop does nothing")
+                found(
+                    panics && mutex.is_locked(),
+                    "wait panics, drop does nothing",
+                )
             };
             if let Some(guard) = owner.copy(RawLock::lock(mutex), use_copy) {
                 owner.keep(guard, |_| mutex.is_locked());
