@@ -165,7 +165,7 @@ impl Owner {
     #[inline]
     pub fn unlink(&self, word: &RobustWord) {
         if !self.is_top(word) {
-            return self.unlink_below(word);
+            return unlink_below(self.page, word);
         }
         THREAD.with(|thread| thread.unlink_top(self.page));
     }
@@ -174,19 +174,6 @@ impl Owner {
     #[inline]
     fn is_top(&self, word: &RobustWord) -> bool {
         self.page.entry(self.page.room()) == word.entry()
-    }
-
-    #[cold]
-    fn unlink_below(&self, word: &RobustWord) {
-        let Some(position) = self.page.position(word.entry()) else {
-            return;
-        };
-        // SAFETY: this thread holds the word above, so it stays mapped: see `range::release`. The
-        // address comes from private memory.
-        let above = unsafe { RobustWord::from_entry(self.page.entry(position - 1)) };
-        above.link.store(self.page.entry(position + 1), Relaxed);
-        compiler_fence(SeqCst);
-        self.page.remove(position);
     }
 
     /// Releases all words of this thread whose entries are in this range, and reports an owner
@@ -220,6 +207,20 @@ impl Owner {
         }
         THREAD.with(Thread::register)
     }
+}
+
+/// Removes a word that is not the most recent one of this thread.
+#[cold]
+fn unlink_below(page: &Page, word: &RobustWord) {
+    let Some(position) = page.position(word.entry()) else {
+        return;
+    };
+    // SAFETY: this thread holds the word above, so it stays mapped: see `range::release`. The
+    // address comes from private memory.
+    let above = unsafe { RobustWord::from_entry(page.entry(position - 1)) };
+    above.link.store(page.entry(position + 1), Relaxed);
+    compiler_fence(SeqCst);
+    page.remove(position);
 }
 
 /// Runs `body` on a new thread of this process, and waits until that thread has ended.

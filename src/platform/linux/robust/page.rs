@@ -19,16 +19,21 @@ pub(super) struct Page {
     /// `held[room..MAX_HELD]`, the most recent first. One comparison with 0 shows that the slow
     /// path must run, either to register the thread or to report the limit.
     room: AtomicUsize,
-    /// The list entries of the words, followed by that of the node which ends the list.
-    held: [AtomicUsize; MAX_HELD + 1],
+    /// The list entries of the words, followed by that of the node which ends the list. The length
+    /// is a power of two, so that an index needs no comparison.
+    held: [AtomicUsize; LENGTH],
 }
+
+const LENGTH: usize = 256;
+
+const _: () = assert!(MAX_HELD + 1 < LENGTH && LENGTH.is_power_of_two());
 
 /// The page of all threads that are not registered. No code writes it.
 pub(super) static EMPTY: Page = Page {
     id: AtomicU32::new(0),
     registration: AtomicU64::new(0),
     room: AtomicUsize::new(0),
-    held: [const { AtomicUsize::new(0) }; MAX_HELD + 1],
+    held: [const { AtomicUsize::new(0) }; LENGTH],
 };
 
 impl Page {
@@ -78,10 +83,10 @@ impl Page {
         self.held.iter().for_each(|held| held.store(0, Relaxed));
     }
 
-    /// Returns the entry at a position, or 0 if there is no such position.
+    /// Returns the entry at a position.
     #[inline]
     pub(super) fn entry(&self, position: usize) -> usize {
-        self.held.get(position).map_or(0, |held| held.load(Relaxed))
+        self.held[position % LENGTH].load(Relaxed)
     }
 
     /// Adds an entry.
@@ -90,15 +95,22 @@ impl Page {
     /// Panics if there is no room.
     #[inline]
     pub(super) fn push(&self, entry: usize) {
-        let top = self.room().wrapping_sub(1);
-        self.held[top].store(entry, Relaxed);
+        let room = self.room();
+        assert!(room > 0, "no room for a robust lock");
+        let top = room - 1;
+        self.held[top % LENGTH].store(entry, Relaxed);
         self.set_room(top);
     }
 
     /// Returns the position of an entry that is not the most recent one.
     #[cold]
+    #[inline(never)]
     pub(super) fn position(&self, entry: usize) -> Option<usize> {
-        (self.room()..MAX_HELD).find(|position| self.entry(*position) == entry)
+        let room = self.room();
+        let held = self.held.get(room..MAX_HELD)?;
+        // The word is often that of a handle, which the thread has held for long.
+        let found = held.iter().rposition(|held| held.load(Relaxed) == entry);
+        Some(room + found?)
     }
 
     /// Removes the most recent entry.

@@ -13,7 +13,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// The number of pages in a chunk.
-const COUNT: usize = 60;
+const COUNT: usize = 31;
 
 /// A chunk of pages. This type is in memory that a fork copies, and the pages are in memory that a
 /// fork wipes.

@@ -36,6 +36,13 @@ fn release(addresses: &Range<usize>) -> Option<Locked> {
     // The lock keeps ending threads from handing words over during the search.
     let locked = process.lock();
     locked.keeper().release(addresses);
-    let is_held = pages::all().any(|page| page.holds_in(addresses));
-    is_held.then_some(locked)
+    let mut held = pages::all().filter(|page| page.holds_in(addresses));
+    held.any(|page| is_alive(page.id())).then_some(locked)
+}
+
+/// Whether this process has a thread with this id. A thread that calls `exit(2)` itself runs no
+/// destructor and leaves its records behind.
+fn is_alive(thread: u32) -> bool {
+    // SAFETY: the signal 0 is not sent.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
 }
