@@ -7,6 +7,7 @@
 use interlatch::channel::{AttachError, Direction, Slot, TryRecvError, TrySendError};
 use interlatch::sync::Static;
 use interlatch::{Buffer, Channel, Receiver, RingBuffer, Sender};
+use interlatch_testing::dying::in_dying_thread;
 use interlatch_testing::property;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -317,7 +318,7 @@ fn two_threads_pass_intact_items_in_order() {
 }
 
 #[test]
-fn handle_of_ended_thread_is_replaced() {
+fn handle_of_dead_thread_is_replaced() {
     static RING: Static<RingBuffer<u64, [Slot<u64>; 4]>> =
         RingBuffer::from_slots([const { Slot::new() }; 4]);
     let receiver = RING.get().receiver().expect("the endpoint is free");
@@ -327,9 +328,7 @@ fn handle_of_ended_thread_is_replaced() {
         std::mem::forget(sender);
     };
     for _ in 0..3 {
-        thread::spawn(send_and_leak)
-            .join()
-            .expect("the thread does not panic");
+        in_dying_thread(send_and_leak);
         let items: Result<Vec<_>, _> = receiver.iter().collect();
         assert_eq!(items, Ok(vec![1]), "the item and the end");
     }

@@ -2,8 +2,8 @@
 
 use super::process::inherited;
 use super::{
-    flow, growth, lock, mailbox, mixed, names, peers, rendezvous, ring, soak, stopped, sweep,
-    waits, wakeups,
+    flow, forks, growth, leaks, libraries, lock, mailbox, mixed, names, peers, rendezvous, ring,
+    soak, stopped, sweep, waits, wakeups,
 };
 use interlatch::{Region, ShmSafe};
 use std::process::ExitCode;
@@ -16,6 +16,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let region = inherited(descriptor);
     match role.split_once(' ') {
         Some(("lock", role)) => lock::run(&region, role),
+        Some(("forks", role)) => forks::run(&region, role),
+        Some(("libraries", role)) => libraries::run(&region, role),
+        Some(("leaks", role)) => leaks::run(&region, role),
         Some(("sweep", role)) => sweep::run(&region, role),
         Some(("peers", role)) => peers::run(&region, role),
         Some(("flow", role)) => flow::run(&region, role),

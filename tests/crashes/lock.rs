@@ -52,10 +52,6 @@ pub fn tests() -> Vec<Test> {
             leaked_guard_does_not_cut_the_list,
         ),
         Test::new("stopped_owner_keeps_the_lock", stopped_owner_keeps_the_lock),
-        Test::new(
-            "end_of_owner_thread_is_owner_death",
-            end_of_owner_thread_is_owner_death,
-        ),
         Test::new("forked_child_owns_no_lock", forked_child_owns_no_lock),
         Test::new(
             "unrepaired_lock_is_unrecoverable",
@@ -368,15 +364,6 @@ fn stopped_owner_keeps_the_lock() {
         .end(Instant::now() + TIMEOUT)
         .expect("the actor succeeds");
     assert_clean(lock);
-}
-
-fn end_of_owner_thread_is_owner_death() {
-    let region = region();
-    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
-    std::thread::scope(|scope| {
-        scope.spawn(|| std::mem::forget(lock.lock().expect("the lock is free")));
-    });
-    assert_eq!(repair(lock), 0);
 }
 
 fn forked_child_owns_no_lock() {

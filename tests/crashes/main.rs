@@ -5,7 +5,10 @@
 
 mod actor;
 mod flow;
+mod forks;
 mod growth;
+mod leaks;
+mod libraries;
 mod lock;
 mod mailbox;
 mod mixed;
@@ -29,6 +32,9 @@ fn main() -> ExitCode {
         return actor::main(&role);
     }
     let mut tests = lock::tests();
+    tests.extend(leaks::tests());
+    tests.extend(forks::tests());
+    tests.extend(libraries::tests());
     tests.extend(mixed::tests());
     tests.extend(wakeups::tests());
     tests.extend(waits::tests());

@@ -4,6 +4,7 @@
 //! `main` of its own: [`harness`] runs its tests, and [`process`] runs the binary again as an
 //! actor.
 
+pub mod dying;
 pub mod harness;
 pub mod process;
 pub mod property;

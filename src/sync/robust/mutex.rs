@@ -41,7 +41,8 @@ use std::time::Duration;
 /// | the holder is killed or exits | `OwnerDied`, with the data |
 /// | the main thread of a process calls `exec` as the holder | `OwnerDied`, with the data |
 /// | another thread calls `exec` as the holder | blocks forever, as with libc: unlock before |
-/// | the holder's thread ends | `OwnerDied`, with the data: a holder is a thread |
+/// | the holder's thread ends | blocks: only a leaked guard outlives its thread, see below |
+/// | the holder's process drops the region with a leaked guard | `OwnerDied`, with the data |
 /// | the holder is stopped, frozen or slow | blocks until the holder unlocks |
 /// | the holder crashes and dumps core | blocks until the dump is written |
 /// | the thread that got `OwnerDied` dies before the repair | `OwnerDied` again, with the data |
@@ -70,8 +71,8 @@ use std::time::Duration;
 /// never unlocks the parent's lock.
 ///
 /// # Example
-/// Two processes share accounts, and one dies in the middle of a transfer. A thread stands for the
-/// process that dies:
+/// Two processes share accounts, and one dies in the middle of a transfer. The drop of its region
+/// stands for the death:
 /// ```
 /// use interlatch::{Region, RobustMutex};
 /// use std::error::Error;
@@ -96,13 +97,10 @@ use std::time::Duration;
 /// // Another process receives the descriptor, attaches, and dies with 10 taken off an account.
 /// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
 /// let attached: &RobustMutex<[i64; 2]> = other.attach("accounts")?;
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| {
-///         let mut accounts = attached.lock().unwrap();
-///         accounts[0] -= 10;
-///         std::mem::forget(accounts);
-///     });
-/// });
+/// let mut interrupted = attached.lock_or_repair(repair)?;
+/// interrupted[0] -= 10;
+/// std::mem::forget(interrupted);
+/// drop(other);
 ///
 /// transfer(accounts, 20)?;
 /// assert_eq!(*accounts.lock_or_repair(repair)?, [70, 30]);
@@ -111,15 +109,19 @@ use std::time::Duration;
 ///
 /// A `match` on the error of [`lock`](Self::lock) gives full control:
 /// ```
-/// use interlatch::RobustMutex;
-/// use interlatch::sync::{RobustLockError, Static};
+/// use interlatch::sync::RobustLockError;
+/// use interlatch::{Region, RobustMutex};
 ///
-/// static COUNT: Static<RobustMutex<u64>> = RobustMutex::new(3);
+/// let region = Region::memfd("counts", 4096)?;
+/// let count: &RobustMutex<u64> = region.create("count", ())?;
 ///
-/// // The thread ends while it holds the lock.
-/// std::thread::spawn(|| std::mem::forget(COUNT.get().lock())).join().unwrap();
+/// // Another process attaches, and dies while it holds the lock. The drop of its region stands for
+/// // the death.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// std::mem::forget(other.attach::<RobustMutex<u64>>("count")?.lock());
+/// drop(other);
 ///
-/// let count = match COUNT.get().lock() {
+/// let count = match count.lock() {
 ///     Ok(count) => count,
 ///     // A counter cannot be half-changed.
 ///     Err(RobustLockError::OwnerDied(count)) => count.mark_consistent(),
@@ -313,21 +315,22 @@ impl<T> RobustMutex<T> {
     ///
     /// # Example
     /// ```
-    /// use interlatch::RobustMutex;
-    /// use interlatch::sync::Static;
+    /// use interlatch::{Region, RobustMutex};
     ///
-    /// static ORDERS: Static<RobustMutex<[u64; 2]>> = RobustMutex::new([0, 0]);
+    /// let region = Region::memfd("orders", 4096)?;
+    /// let orders: &RobustMutex<[u64; 2]> = region.create("orders", ())?;
+    /// let repair = |orders: &mut [u64; 2]| orders[1] = orders[0];
     ///
-    /// // The thread ends between two writes that belong together.
-    /// std::thread::spawn(|| {
-    ///     let mut orders = ORDERS.get().lock().unwrap();
-    ///     orders[0] += 1;
-    ///     std::mem::forget(orders);
-    /// })
-    /// .join()
-    /// .unwrap();
+    /// // Another process attaches, and dies between two writes that belong together. The drop of
+    /// // its region stands for the death.
+    /// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+    /// let attached: &RobustMutex<[u64; 2]> = other.attach("orders")?;
+    /// let mut interrupted = attached.lock_or_repair(repair)?;
+    /// interrupted[0] += 1;
+    /// std::mem::forget(interrupted);
+    /// drop(other);
     ///
-    /// let orders = ORDERS.get().lock_or_repair(|orders| orders[1] = orders[0])?;
+    /// let orders = orders.lock_or_repair(repair)?;
     /// assert_eq!(*orders, [1, 1]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -388,7 +391,7 @@ impl<T> RobustMutex<T> {
     }
 
     /// Locks like [`lock_with`](Self::lock_with), with a spin policy for the contended path.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lock_with_policy(
         &self,
         timeout: Timeout,

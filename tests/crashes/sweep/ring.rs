@@ -7,6 +7,7 @@ use interlatch::channel::{SendTimeoutError, Slot};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::Timeout;
 use interlatch::{Channel, Receiver, RingBuffer, Sender};
+use interlatch_testing::dying::in_dying_thread;
 use std::mem::forget;
 
 pub type Ring = RingBuffer<u64, [Slot<u64>; SLOTS]>;
@@ -50,7 +51,7 @@ pub fn operations() -> [Operation; 6] {
                 });
             },
             unblock: |objects| {
-                in_new_thread(|| with_receiver(objects, |receiver| recv_expected(receiver, 1)));
+                in_dying_thread(|| with_receiver(objects, |receiver| recv_expected(receiver, 1)));
             },
             check: |objects| contains_one_of(objects, &[&[1, 2], &[2], &[2, 3]]),
             ..RING
@@ -116,18 +117,7 @@ fn send_and_die(objects: &Objects, items: &[u64]) {
         let sent = sender.try_send_slice(items);
         assert_eq!(sent, Ok(items.len()), "the ring has room");
     };
-    in_new_thread(|| with_sender(objects, send));
-}
-
-/// Runs the operation on a new thread, and returns after the kernel has ended the thread. Only
-/// `join` waits for the kernel; the end of a scope does not.
-fn in_new_thread(operation: impl FnOnce() + Send) {
-    std::thread::scope(|scope| {
-        scope
-            .spawn(operation)
-            .join()
-            .expect("the thread does not panic")
-    });
+    in_dying_thread(|| with_sender(objects, send));
 }
 
 fn recv_expected(receiver: &mut Receiver<'_, Ring>, item: u64) {

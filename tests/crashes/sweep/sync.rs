@@ -6,6 +6,7 @@ use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::{
     AcquireError, Acquired, LockError, RobustLockError, RobustLockResult, RobustMutexGuard, Timeout,
 };
+use interlatch_testing::dying::in_dying_thread;
 use std::ops::RangeInclusive;
 
 /// The operations on locks, semaphores and condition variables.
@@ -276,9 +277,7 @@ fn die_as_owner(objects: &Objects) {
         lock(objects).expect("the lock is free");
         objects.accounts[0].fetch_sub(1, Relaxed);
     };
-    std::thread::scope(|scope| {
-        scope.spawn(holder);
-    });
+    in_dying_thread(holder);
 }
 
 /// Runs the one-time initialization, which is not swept.
