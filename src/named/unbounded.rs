@@ -80,7 +80,7 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// If a process is killed during `send` or `recv`, either the whole item is transferred or the
 /// queue is unchanged. The next sender completes a segment that a dead sender has begun to create.
 /// The next receiver removes a segment that a dead receiver has drained but not removed. When a
-/// thread ends, its handles are closed. When the last sender dies, receivers drain the queue and
+/// process dies, its handles are closed. When the last sender dies, receivers drain the queue and
 /// then get `Disconnected`. A receiver that calls after the death gets this error immediately, and
 /// a sleeping receiver gets it within the [`recheck_interval`](crate::platform::futex). The names
 /// of the queue's regions stay until [`remove`](Self::remove) removes them. If a process dies in

@@ -51,7 +51,7 @@ use core::mem::offset_of;
 /// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited).
 ///
 /// # Process death
-/// When a thread ends, its handles end too. The other side then gets `Disconnected`. If the other
+/// When a process dies, its handles end. The other side then gets `Disconnected`. If the other
 /// side is the receiver, it first drains the ring. An operation that starts after the death returns
 /// `Disconnected` immediately, and an operation that sleeps returns within the
 /// [`recheck_interval`](crate::platform::futex). The side of a dead owner is not closed. A
@@ -82,6 +82,10 @@ use core::mem::offset_of;
 /// read-modify-write for each item or slice instead, which takes a few more nanoseconds. If such a
 /// process attaches while the other side is already running, the first sleep of the attached
 /// process may last one recheck interval too long.
+///
+/// # Leaks
+/// A leaked handle (`mem::forget`) ends when its process dies or drops the region, not when its
+/// thread ends: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
 ///
 /// # How it works
 /// | word | written by | meaning |

@@ -75,17 +75,15 @@ pub type TurnSlot<T> = PairSlot<Slot<T>>;
 /// let region = Region::memfd("pages", 1 << 16)?;
 /// region.create::<Pages>("pages", 4)?;
 ///
-/// // A thread that ends without closing its handle, as a process that is killed.
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| {
-///         // Another process maps the region and attaches to the buffer by its name.
-///         let pages: &Pages = region.attach("pages").unwrap();
-///         let sender = pages.sender().unwrap();
-///         assert!(matches!(pages.sender(), Err(AttachError::SlotsInUse { max: 1, .. })));
-///         sender.send_ref(&[7; 4096]).unwrap();
-///         std::mem::forget(sender);
-///     });
-/// });
+/// // Another process receives the descriptor, attaches, and dies without closing its handle. The
+/// // drop of its region stands for the death.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &Pages = other.attach("pages")?;
+/// let sender = attached.sender()?;
+/// assert!(matches!(attached.sender(), Err(AttachError::SlotsInUse { max: 1, .. })));
+/// sender.send_ref(&[7; 4096])?;
+/// std::mem::forget(sender);
+/// drop(other);
 ///
 /// let pages: &Pages = region.attach("pages")?;
 /// let receiver = pages.receiver()?;

@@ -1,6 +1,6 @@
 //! The handles of a channel that survives the death of its users.
 //!
-//! A handle holds a robust lock while it lives. If its thread dies, the kernel marks the lock. The
+//! A handle holds a robust lock while it lives. If its process dies, the kernel marks the lock. The
 //! kernel does not notify the waiters of the other side, so sleeping waiters recheck.
 
 use crate::channel::state::fill_of;
@@ -16,7 +16,7 @@ use crate::sync::{
 use core::mem::offset_of;
 
 /// The handles of both sides. The registered handles change only under the channel's lock, or when
-/// a thread dies.
+/// a process dies.
 #[repr(C)]
 pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
     senders: Handles<MAX_ENDPOINTS>,
@@ -247,7 +247,7 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
 }
 
 /// The registration of a handle. The registration cannot move to another thread, and ends when its
-/// thread ends.
+/// process dies.
 ///
 /// ```compile_fail,E0277
 /// use interlatch::channel::Slot;

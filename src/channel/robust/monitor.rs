@@ -57,7 +57,7 @@ use core::mem::offset_of;
 /// [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver) for the effect of a death on the
 /// last handle of a side.
 ///
-/// A handle belongs to the thread that created it and ends with that thread. There is one
+/// A handle belongs to the thread that created it, and ends when the process dies. There is one
 /// exception: if a thread other than the main thread calls `exec`, its handles never end, and
 /// neither do the robust locks that they hold.
 ///
@@ -72,7 +72,8 @@ use core::mem::offset_of;
 /// nothing. The child creates handles of its own.
 ///
 /// # Leaks
-/// A leaked handle (`mem::forget`) stays registered until its thread ends.
+/// A leaked handle (`mem::forget`) stays registered until its region is dropped or its process
+/// ends: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
 ///
 /// # How it works
 /// Every operation holds one robust lock. The state that the lock protects changes by a single
@@ -82,7 +83,7 @@ use core::mem::offset_of;
 /// consistent.
 ///
 /// A handle holds a robust lock of its own while it lives. The kernel marks that lock when the
-/// thread dies, so a side is closed if it has had a handle and no living thread holds a handle lock
+/// process dies, so a side is closed if it has had a handle and no living thread holds a handle lock
 /// of that side. Waiters of the other side check for this at every recheck interval, because the
 /// kernel does not notify their condition variable.
 ///
@@ -100,16 +101,13 @@ use core::mem::offset_of;
 /// let region = Region::memfd("orders", 1 << 16)?;
 /// region.create::<Numbers>("numbers", 100)?;
 ///
-/// // A thread that ends without closing its handle, as a process that is killed.
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| {
-///         // Another process maps the region and attaches to the buffer by its name.
-///         let numbers: &Numbers = region.attach("numbers").unwrap();
-///         let sender = numbers.sender().unwrap();
-///         sender.send(7).unwrap();
-///         std::mem::forget(sender);
-///     });
-/// });
+/// // Another process receives the descriptor, attaches, and dies without closing its handle. The
+/// // drop of its region stands for the death.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let sender = other.attach::<Numbers>("numbers")?.sender()?;
+/// sender.send(7)?;
+/// std::mem::forget(sender);
+/// drop(other);
 ///
 /// let numbers: &Numbers = region.attach("numbers")?;
 /// let receiver = numbers.receiver()?;

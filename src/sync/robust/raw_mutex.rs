@@ -78,18 +78,41 @@ pub unsafe trait RobustLock: Sync {
 /// The lock is not fair: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Process death
-/// If a thread ends for any reason while it holds the lock, the kernel marks the lock and wakes one
-/// waiter. The next holder gets [`Acquired::OwnerDied`]. An `exec` by the main thread of a process
-/// has the same effect. If another thread calls `exec`, the locks that it holds stay locked
-/// forever, as with libc's robust mutexes. A stopped or slow holder keeps the lock. The child of a
-/// `fork(3)` holds no locks. The child of a bare `clone(2)` must not use the locks that its parent
-/// holds.
+/// If a process dies while one of its threads holds the lock, the kernel marks the lock and wakes
+/// one waiter. The next holder gets [`Acquired::OwnerDied`]. An `exec` by the main thread of a
+/// process has the same effect for the locks of all its threads. If another thread calls `exec`, the
+/// locks that this thread holds stay locked forever, as with libc's robust mutexes: the kernel gives
+/// the thread another id before it visits the locks. The locks of the other threads are marked. A
+/// stopped or slow holder keeps the lock.
+///
+/// # Forks
+/// The child of `fork(3)`, of `_Fork`, or of `clone(2)` without `CLONE_VM` holds no locks. It cannot
+/// unlock the locks of its parent, and the death of either process is reported for its own locks
+/// only. A child in another pid namespace than the one in which an inherited region was mapped gets
+/// [`RobustListError::OtherPidNamespace`]. A child that shares the memory of its parent, as that of
+/// `vfork(2)`, must not use the lock before `exec`.
 ///
 /// # Placement
 /// While a thread holds the lock, the kernel's list contains the address of the lock. So the lock
 /// lies in a region, or in a [`Static`], from which safe code cannot move or free it. This is why
 /// [`lock_with`](Self::lock_with) is safe although it returns no guard: a lock that is never
 /// unlocked stays where it is.
+///
+/// # Leaks
+/// A guard that is leaked (`mem::forget`), and a raw lock that is not unlocked, stay locked.
+///
+/// - *The thread ends.* A reference to the protected data may still be in use, so the lock stays
+///   locked while the process lives. A thread of this crate, the keeper, holds it from then on. If
+///   the process dies, the next holder gets `OwnerDied`. The keeper can hold 2,000 locks of ended
+///   threads. Further ones, and all of them if the process cannot start a thread, stay locked
+///   forever.
+/// - *The region is dropped.* If the thread that drops the [`Region`](crate::Region) leaked the
+///   lock, or if the thread that leaked it has ended, the next holder gets `OwnerDied`. If another
+///   living thread of the process leaked the lock, the memory stays mapped, and the next holder gets
+///   `OwnerDied` when that thread or the process ends.
+///
+/// A thread unlocks the locks of its own thread-local values, because their destructors run before
+/// the locks count as leaked.
 ///
 /// # How it works
 /// The lock is one 32-bit word, followed by the link of the kernel's robust list.

@@ -33,8 +33,9 @@ use std::time::Duration;
 /// woken.
 ///
 /// # Process death
-/// The permits of a thread that ends return to the semaphore. A later acquisition gets these
-/// permits immediately. A thread that already sleeps gets them within the
+/// The permits of a process that dies return to the semaphore. A later acquisition gets these
+/// permits immediately. A permit that is leaked (`mem::forget`) returns when its process dies or
+/// drops the region, not when its thread ends. A thread that already sleeps gets them within the
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder of such a permit sees
 /// [`is_owner_died`](RobustPermit::is_owner_died).
 ///
@@ -65,13 +66,12 @@ use std::time::Duration;
 /// let region = Region::memfd("example", 4096)?;
 /// let connections: &RobustSemaphore<2> = region.create("connections", ())?;
 ///
-/// // Another process receives the descriptor, attaches, and dies with a permit. A thread stands
-/// // for that process.
+/// // Another process receives the descriptor, attaches, and dies with a permit. The drop of
+/// // its region stands for the death.
 /// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
 /// let attached: &RobustSemaphore<2> = other.attach("connections")?;
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| std::mem::forget(attached.acquire()));
-/// });
+/// std::mem::forget(attached.acquire()?);
+/// drop(other);
 ///
 /// let first = connections.acquire()?;
 /// let second = connections.acquire()?;
@@ -291,14 +291,14 @@ impl RobustSemaphore<1> {
     }
 }
 
-/// A permit of a [`RobustSemaphore`] that returns when it is dropped or when its thread ends.
+/// A permit of a [`RobustSemaphore`] that returns when it is dropped or when its process dies.
 ///
 /// A permit cannot move to another thread. Dropping the permit briefly takes the internal lock of
 /// the semaphore. If a stopped process holds that lock, the drop waits until that process
 /// continues.
 ///
 /// # Process death
-/// If the thread ends, the permit returns to the semaphore, and the permit's next holder sees
+/// If the process dies, the permit returns to the semaphore, and the permit's next holder sees
 /// [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Example

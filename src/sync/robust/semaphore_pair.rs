@@ -40,7 +40,7 @@ use std::time::Duration;
 /// The pair is not fair: a running thread may acquire a turn before a thread that is being woken.
 ///
 /// # Process death
-/// If a thread ends during a turn, the slot of the turn becomes free for the same side. A later
+/// If a process dies during a turn, the slot of the turn becomes free for the same side. A later
 /// attempt gets the slot immediately. A thread that already sleeps gets the slot within the
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder sees
 /// [`is_owner_died`](RobustTurn::is_owner_died).
@@ -78,13 +78,12 @@ use std::time::Duration;
 /// let region = Region::memfd("example", 4096)?;
 /// let pair: &RobustSemaphorePair<[PairSlot; 1]> = region.create("pair", ())?;
 ///
-/// // Another process receives the descriptor, attaches, and dies during its turn. A thread stands
-/// // for that process.
+/// // Another process receives the descriptor, attaches, and dies during its turn. The drop of
+/// // its region stands for the death.
 /// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
 /// let attached: &RobustSemaphorePair<[PairSlot; 1]> = other.attach("pair")?;
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| std::mem::forget(attached.write()));
-/// });
+/// std::mem::forget(attached.write()?);
+/// drop(other);
 ///
 /// assert_eq!(pair.try_read().unwrap_err(), AcquireError::TimedOut, "the write is unfinished");
 /// let turn = pair.write()?;
@@ -495,7 +494,7 @@ impl<P> RobustSemaphorePair<[PairSlot<P>; 0]> {
 /// [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Process death
-/// If the thread ends during the turn, the slot returns to the same side, and the next holder of
+/// If the process dies during the turn, the slot returns to the same side, and the next holder of
 /// the slot sees [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Example
