@@ -24,8 +24,8 @@ use syn::{Attribute, Fields, Item};
 /// Their declarations are part of the digest.
 const PRIVATE: [&str; 1] = ["Identity"];
 
-/// Structs in the memory of one process, which the kernel reads.
-const NOT_SHARED: [&str; 2] = ["Head", "Node"];
+/// Structs in the memory of one process: two that the kernel reads, and the wrapper for statics.
+const NOT_SHARED: [&str; 3] = ["Head", "Node", "Static"];
 
 /// The file with the version and the digests.
 const FORMAT: &str = "src/region/format.rs";

@@ -529,7 +529,9 @@ unsafe impl Segments for OneSegment<'_> {
         Ok(use_segment(self.segment))
     }
 
-    fn remove(&self, _number: u64) {}
+    fn remove(&self, _number: u64) -> bool {
+        true
+    }
 
     fn retain(&self, _first: u64, _last: u64) {}
 }

@@ -227,7 +227,7 @@ impl RegionView {
     /// Returns a reader of the object's memory, or `None` if the object is not inside the region.
     pub(crate) fn reader(&self, object: &Object) -> Option<impl MemoryReader + '_> {
         self.is_inside(object)
-            .then(|| OffsetReader(&self.peek, object.offset))
+            .then_some(OffsetReader(&self.peek, object.offset))
     }
 
     /// Iterates over the objects that existed when the view was created.
