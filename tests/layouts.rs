@@ -24,9 +24,6 @@ use syn::{Attribute, Fields, Item};
 /// Their declarations are part of the digest.
 const PRIVATE: [&str; 1] = ["Identity"];
 
-/// Structs in the memory of one process: two that the kernel reads, and the wrapper for statics.
-const NOT_SHARED: [&str; 3] = ["Head", "Node", "Static"];
-
 /// The file with the version and the digests.
 const FORMAT: &str = "src/region/format.rs";
 
@@ -85,9 +82,6 @@ fn declarations(sources: &[syn::File]) -> BTreeMap<String, String> {
         let Some(repr) = repr(&item.attrs) else {
             continue;
         };
-        if NOT_SHARED.iter().any(|name| item.ident == name) {
-            continue;
-        }
         let (name, generics) = (item.ident.to_string(), item.generics.to_token_stream());
         let text = format!(
             "repr({repr}) {name}{generics} {{ {} }}",
@@ -102,13 +96,34 @@ fn declarations(sources: &[syn::File]) -> BTreeMap<String, String> {
     found
 }
 
+/// Returns the declarations of the header, of the types with an identity, and of all structs inside
+/// them. Other structs with a guaranteed layout lie in the memory of one process.
+fn shared(
+    sources: &[syn::File],
+    declarations: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut pending: Vec<String> = identified(sources).into_iter().collect();
+    pending.push("Header".to_owned());
+    let mut found = BTreeMap::new();
+    while let Some(name) = pending.pop() {
+        if let Some(text) = declarations.get(&name)
+            && !found.contains_key(&name)
+        {
+            pending.extend(words(text).map(str::to_owned));
+            found.insert(name, text.clone());
+        }
+    }
+    found
+}
+
+/// Returns the names in a declaration.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_alphanumeric() && character != '_')
+}
+
 /// Returns the constants that occur in the declarations, such as the length of an array.
 fn constants(sources: &[syn::File], declarations: &BTreeMap<String, String>) -> BTreeSet<String> {
-    let is_word = |character: char| character.is_alphanumeric() || character == '_';
-    let words: BTreeSet<&str> = declarations
-        .values()
-        .flat_map(|text| text.split(|character| !is_word(character)))
-        .collect();
+    let words: BTreeSet<&str> = declarations.values().flat_map(|text| words(text)).collect();
     let mut found = BTreeSet::new();
     for item in sources.iter().flat_map(|file| &file.items) {
         if let Item::Const(item) = item
@@ -234,7 +249,7 @@ fn recorded() -> Vec<(u8, u64)> {
 #[test]
 fn changed_layout_needs_a_new_version() {
     let sources = sources();
-    let declarations = declarations(&sources);
+    let declarations = shared(&sources, &declarations(&sources));
     let mut lines: Vec<String> = declarations.values().cloned().collect();
     lines.extend(constants(&sources, &declarations));
     let layouts = layouts().into_iter();
