@@ -10,6 +10,7 @@ pub fn models() -> Vec<Model> {
             4,
             &[
                 "item_is_received_or_returned/2",
+                "non_blocking_send_reaches_a_waiting_receiver",
                 "sender_waits_for_the_acknowledgement",
                 "item_is_acknowledged_or_returned",
             ],
