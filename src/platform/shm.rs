@@ -49,7 +49,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 ///
 /// let region = Region::memfd("bank", 4096)?;
 /// let account: &Account = region.create("account", ())?;
-/// assert_eq!(*account.balance.lock()?, 100);
+/// assert_eq!(*account.balance.lock().unwrap(), 100);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// use interlatch::channel::{Slot, TrySendError};
 /// use interlatch::{BytePipe, Channel};
 ///
-/// let pipe = BytePipe::from_slots([const { Slot::new() }; 4]).leak();
+/// let pipe: &BytePipe<_> = BytePipe::from_slots([const { Slot::new() }; 4]).leak();
 /// let sender = pipe.sender()?;
 /// assert_eq!(sender.try_write(b"abc"), Ok(3));
 /// assert_eq!(sender.try_write(b"de"), Err(TrySendError::Full(())), "a small write is atomic");
@@ -74,7 +74,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sender<'_, BytePipe<S, M
 /// use interlatch::channel::{Slot, TryRecvError};
 /// use interlatch::{BytePipe, Channel};
 ///
-/// let pipe = BytePipe::from_slots([const { Slot::new() }; 4]).leak();
+/// let pipe: &BytePipe<_> = BytePipe::from_slots([const { Slot::new() }; 4]).leak();
 /// let (sender, receiver) = (pipe.sender()?, pipe.receiver()?);
 /// let mut bytes = [0; 8];
 /// assert_eq!(receiver.try_read(&mut bytes), Err(TryRecvError::Empty));
