@@ -32,27 +32,30 @@ type Locks = [RobustMutex<u64>; 4];
 /// The example that is the shared library.
 const LIBRARY: &str = "robust_library";
 
-/// Returns the path of the shared library, and builds it if this run of cargo has not built it.
+/// Builds the shared library, unless it is up to date, and returns its path. `cargo test --test`
+/// builds no examples.
+fn build_library() -> PathBuf {
+    let library = library();
+    let profile = library.ancestors().nth(2).expect("target/PROFILE");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", LIBRARY]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build
+        .arg("--target-dir")
+        .arg(profile.parent().expect("target"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.status().expect("cargo starts");
+    assert!(built.success(), "the library is built");
+    library
+}
+
+/// Returns the path of the shared library.
 fn library() -> PathBuf {
     let program = std::env::current_exe().expect("this program");
     let profile = program.ancestors().nth(2).expect("target/PROFILE/deps");
-    let library = profile.join(format!("examples/lib{LIBRARY}.so"));
-    if !library.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", LIBRARY]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        build
-            .arg("--target-dir")
-            .arg(profile.parent().expect("target"));
-        assert!(
-            build.status().expect("cargo").success(),
-            "the library is built"
-        );
-    }
-    library
+    profile.join(format!("examples/lib{LIBRARY}.so"))
 }
 
 /// A loaded library.
@@ -134,11 +137,11 @@ fn check(role: &str) {
 fn locks_of_two_copies_of_the_crate_are_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let copy = directory.path().join("copy.so");
-    std::fs::copy(library(), &copy).expect("the library exists");
+    std::fs::copy(build_library(), &copy).expect("the library exists");
     check(&format!("two {}", copy.display()));
 }
 
 fn locks_of_a_closed_library_are_reported() {
-    library();
+    build_library();
     check("closed");
 }
