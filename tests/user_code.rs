@@ -187,7 +187,8 @@ fn panic_of_a_semaphore_does_not_keep_a_condvar_closed() {
 struct Liar;
 
 thread_local! {
-    static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::with_seed(1));
+    static RANDOM: RefCell<fastrand::Rng> =
+        const { RefCell::new(fastrand::Rng::with_seed(1)) };
 }
 
 fn random(below: u32) -> u32 {
