@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::mem::forget;
+use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
@@ -21,6 +22,10 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "child_cannot_unlock_whatever_created_it",
             child_cannot_unlock_whatever_created_it,
+        ),
+        Test::new(
+            "exec_of_one_thread_reports_the_locks_of_the_others",
+            exec_of_one_thread_reports_the_locks_of_the_others,
         ),
         Test::new(
             "child_in_other_pid_namespace_cannot_lock",
@@ -80,6 +85,24 @@ fn in_child(create: Create, body: impl FnOnce() -> bool) -> bool {
     }
 }
 
+/// Holds a lock in each of three threads. The third thread calls `exec`.
+fn exec_beside_holders(locks: &[RobustMutex<u64>; 3]) {
+    let _main = locks[0].lock().expect("the lock is free");
+    let (report_held, is_held) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let _guard = locks[1].lock().expect("the lock is free");
+            report_held.send(()).expect("the main thread receives");
+            std::thread::park();
+        });
+        is_held.recv().expect("the second thread locks");
+        scope.spawn(|| {
+            let _guard = locks[2].lock().expect("the lock is free");
+            panic!("{}", std::process::Command::new("cat").exec());
+        });
+    });
+}
+
 /// Runs a role in an actor.
 pub fn run(region: &Region, role: &str) {
     let locks: &[RobustMutex<u64>; 3] = region.attach("locks").expect("the locks");
@@ -111,6 +134,7 @@ pub fn run(region: &Region, role: &str) {
             let is_free = locks[0].try_lock().is_ok();
             report(&format!("{is_unharmed} {is_held} {is_free}"));
         }
+        Some(("exec", _)) => exec_beside_holders(locks),
         Some(("namespace", "inherited")) => report(&in_namespace(|| {
             let own = Region::memfd("own", 4096).expect("a region");
             let created = own.create::<RobustMutex<u64>>("own", ());
@@ -176,6 +200,28 @@ fn child_cannot_unlock_whatever_created_it() {
         let mut actor = start(&region, &format!("unlock {way}"));
         expect(&mut actor, "true true true");
     }
+}
+
+/// The kernel gives the thread that calls `exec` another id before it visits the thread's list. So
+/// only the locks of that thread stay locked.
+fn exec_of_one_thread_reports_the_locks_of_the_others() {
+    let region = region();
+    let locks = locks(&region);
+    let mut actor = start(&region, "exec thread");
+    // After `exec`, the process runs the program `cat`, which prints its input.
+    actor.tell("alive");
+    expect(&mut actor, "alive");
+    for lock in &locks[..2] {
+        match lock.lock_timeout(TIMEOUT) {
+            Err(RobustLockError::OwnerDied(found)) => drop(found.mark_consistent()),
+            other => panic!("expected owner death, found {other:?}"),
+        }
+    }
+    let locked = locks[2].try_lock();
+    assert!(
+        matches!(locked, Err(RobustLockError::TimedOut)),
+        "{locked:?}"
+    );
 }
 
 fn child_in_other_pid_namespace_cannot_lock() {
