@@ -41,6 +41,10 @@ pub fn tests() -> Vec<Test> {
             kill_during_hand_over_leaves_no_lock_locked,
         ),
         Test::new(
+            "keeper_holds_the_first_2000_locks",
+            keeper_holds_the_first_2000_locks,
+        ),
+        Test::new(
             "forked_child_has_a_keeper_of_its_own",
             forked_child_has_a_keeper_of_its_own,
         ),
@@ -106,6 +110,16 @@ fn leak_in_a_thread(lock: &RobustMutex<u64>) {
     });
 }
 
+/// Locks and leaks the guards in threads that end one after another.
+fn leak_in_threads(locks: &[RobustMutex<u64>]) {
+    std::thread::scope(|scope| {
+        for locks in locks.chunks(25) {
+            let leak = || locks.iter().for_each(|lock| forget(lock.lock()));
+            scope.spawn(leak).join().expect("no panic");
+        }
+    });
+}
+
 /// Runs a role in an actor.
 pub fn run(region: &Region, role: &str) {
     match role {
@@ -137,15 +151,15 @@ pub fn run(region: &Region, role: &str) {
             report("dropped");
         }
         "drop beside thread" => return drop_beside_thread(region),
+        "many" => {
+            let locks: &[RobustMutex<u64>] = region.attach("locks").expect("the locks");
+            leak_in_threads(locks);
+            report("leaked");
+        }
         "hand over" => {
             let locks: &[RobustMutex<u64>] = region.attach("locks").expect("the locks");
             report("starting");
-            std::thread::scope(|scope| {
-                for locks in locks.chunks(LOCKS / 4) {
-                    let leak = || locks.iter().for_each(|lock| forget(lock.lock()));
-                    scope.spawn(leak).join().expect("no panic");
-                }
-            });
+            leak_in_threads(locks);
         }
         "fork" => leak_in_a_fork(attach(region, "lock"), attach(region, "other")),
         other => panic!("unknown role {other:?}"),
@@ -290,6 +304,19 @@ fn kill_during_hand_over_leaves_no_lock_locked() {
         }
     }
     assert!(died > LOCKS, "the actor was killed before it locked");
+}
+
+/// The kernel visits at most 2048 entries of a list. The documentation states the limit.
+fn keeper_holds_the_first_2000_locks() {
+    let region = Region::memfd("leaks", 1 << 18).expect("a region");
+    let locks: &[RobustMutex<u64>] = region.create("locks", 2050).expect("the locks");
+    let mut actor = start(&region, "many");
+    expect(&mut actor, "leaked");
+    locks.iter().for_each(assert_locked);
+    actor.signal(SIGKILL);
+    let (kept, lost) = locks.split_at(2000);
+    kept.iter().for_each(assert_owner_died);
+    lost.iter().for_each(assert_locked);
 }
 
 fn forked_child_has_a_keeper_of_its_own() {
