@@ -37,11 +37,6 @@ pub fn models() -> Vec<Model> {
             || killed_receive_completes_or_has_no_effect::<Flawed<TRUSTS_THE_COUNT, 3>>(2),
         ),
         broken(
-            "message_queue_that_trusts_the_count_after_the_death_of_a_value_receiver",
-            WrongResult,
-            values_and_bytes_share_the_queue::<Flawed<TRUSTS_THE_COUNT, 2>>,
-        ),
-        broken(
             "message_queue_that_copies_after_unlocking",
             DataRace,
             keeps_order_within_a_type::<Flawed<COPIES_UNLOCKED, 1>>,
