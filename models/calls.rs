@@ -160,8 +160,8 @@ fn acquirer_of_the_last_permit_makes_no_wake_call() -> Scenario<Semaphore> {
     .verify(|_| assert!(wake_calls() <= 1, "{} wake calls", wake_calls()))
 }
 
-/// A sender that finds a free slot and a receiver that finds an item execute no heavy barrier, which
-/// is a system call.
+/// A sender that finds a free slot and a receiver that finds an item execute no heavy barrier,
+/// which is a system call.
 pub fn items_without_waiting_cost_no_heavy_barrier<R: Ring>() -> Scenario<R> {
     let alone = |ring: &R| {
         let mut sender = ring.sender().expect("no other handle is attached");

@@ -1,8 +1,8 @@
 //! The layouts of all types in shared memory belong to the version of the region format.
 //!
 //! The test computes a digest over the declarations, sizes and alignments of these types. The
-//! declarations are `repr(C)`, so the order and the types of the fields determine their offsets. The
-//! digest is recorded beside the version.
+//! declarations are `repr(C)`, so the order and the types of the fields determine their offsets.
+//! The digest is recorded beside the version.
 
 use interlatch::channel::message_queue::QueueLimits;
 use interlatch::channel::{GrowthLimit, MessageQueue, Segment, SegmentList, Slot, TurnSlot};

@@ -79,8 +79,8 @@ const FORGETS_A_WAITER: u8 = 2;
 const TIMED_OUT_WAITER_TAKES_ONE: u8 = 3;
 /// After spinning without success, a waiter sleeps without setting the waiters bit, and hangs.
 const SLEEPS_UNREGISTERED: u8 = 4;
-/// A waiter whose sleep is interrupted reports a notification. A loop that ends at the first timeout
-/// may then never end. Version 0.1 of `sync/condvar.rs` had this bug at every recheck.
+/// A waiter whose sleep is interrupted reports a notification. A loop that ends at the first
+/// timeout may then never end. Version 0.1 of `sync/condvar.rs` had this bug at every recheck.
 const REPORTS_INTERRUPTIONS: u8 = 5;
 
 const WAITERS: u32 = 1;

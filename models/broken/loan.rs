@@ -140,8 +140,8 @@ impl<const FLAW: u8> Flawed<FLAW> {
         Some(result)
     }
 
-    /// Runs `action` under the lock if the state is `from` and the slot seems to have no holder, and
-    /// then changes the state to `to`.
+    /// Runs `action` under the lock if the state is `from` and the slot seems to have no holder,
+    /// and then changes the state to `to`.
     fn by_value<R>(&self, from: u64, to: u64, action: impl FnOnce() -> R) -> Option<R> {
         const OWNER: u32 = 0x3fff_ffff;
         let _guard = self.lock();

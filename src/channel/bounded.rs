@@ -53,7 +53,8 @@ use core::mem::{ManuallyDrop, offset_of};
 /// registered.
 ///
 /// # Fork
-/// Handles belong to the process that created them. Operations of a copy in a forked child fail with
+/// Handles belong to the process that created them. Operations of a copy in a forked child fail
+/// with
 /// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping the copy does
 /// nothing. The child creates handles of its own.
 ///

@@ -8,8 +8,8 @@ pub trait Endpoint {
     /// Whether the handle may use the channel.
     ///
     /// The copy of a handle in a forked child may not use a channel in shared memory. An operation
-    /// on such a copy fails with [`ChannelError::Inherited`](super::ChannelError::Inherited). A pipe
-    /// belongs to each process that has its descriptors, so the copies of its handles work.
+    /// on such a copy fails with [`ChannelError::Inherited`](super::ChannelError::Inherited). A
+    /// pipe belongs to each process that has its descriptors, so the copies of its handles work.
     fn is_owned(&self) -> bool {
         true
     }

@@ -44,9 +44,10 @@ use std::sync::Arc;
 /// forever.
 ///
 /// # Fork
-/// A forked child has a buffer of its own with copies of the handles, which work. See the rule about
-/// unused ends above. If another thread is inside an operation of the buffer during the fork, the
-/// child may find the buffer locked for ever. It can create a buffer from the descriptors instead.
+/// A forked child has a buffer of its own with copies of the handles, which work. See the rule
+/// about unused ends above. If another thread is inside an operation of the buffer during the fork,
+/// the child may find the buffer locked for ever. It can create a buffer from the descriptors
+/// instead.
 ///
 /// # Timeouts
 /// An item whose `send` timed out was not sent, and a `recv` that timed out has consumed no part of
@@ -363,8 +364,8 @@ impl<T: Pod> PipeBuffer<T> {
 /// The registration of a pipe's handle. The registration keeps the handle's end of the pipe open.
 ///
 /// # Fork
-/// A forked child has its own [`PipeBuffer`], with copies of the handles and of the descriptors. The
-/// copies work, and dropping them closes only the descriptors of the child.
+/// A forked child has its own [`PipeBuffer`], with copies of the handles and of the descriptors.
+/// The copies work, and dropping them closes only the descriptors of the child.
 pub struct PipeEndpoint<'a, E> {
     end: Arc<E>,
     /// The end that counts this handle, or `None` if the handle is not counted.

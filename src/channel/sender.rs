@@ -84,8 +84,9 @@ impl<'a, C: Channel + ?Sized> Sender<'a, C> {
 impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends an item, blocking while the buffer is full.
     ///
-    /// The item is passed by value: it needs space on the stack, and a debug build copies it several
-    /// times. [`send_ref`](Self::send_ref) copies an item of any size once, directly into its slot.
+    /// The item is passed by value: it needs space on the stack, and a debug build copies it
+    /// several times. [`send_ref`](Self::send_ref) copies an item of any size once, directly into
+    /// its slot.
     ///
     /// # Errors
     /// `Disconnected` if all receivers are gone, `Failed` with the cause otherwise. Both errors

@@ -60,9 +60,9 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// hold while that process creates or removes a segment. [`try_recv`](crate::Receiver::try_recv)
 /// waits only for the lock, too. A process that is stopped while it holds the lock is not dead.
 /// Operations without a deadline wait until it continues. A send with a timeout returns at the
-/// timeout, and a receive at most 100 milliseconds later. `try_send` fails with `Full` if the lock is
-/// held, and `try_recv` fails with `Failed(Busy)` after 100 milliseconds. A timeout bounds the wait
-/// for the lock, not the creation of a segment.
+/// timeout, and a receive at most 100 milliseconds later. `try_send` fails with `Full` if the lock
+/// is held, and `try_recv` fails with `Failed(Busy)` after 100 milliseconds. A timeout bounds the
+/// wait for the lock, not the creation of a segment.
 ///
 /// # Errors
 /// A send fails with [`ChannelError::LimitReached`](crate::channel::ChannelError::LimitReached) if
@@ -89,7 +89,8 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// [`Region`](crate::Region#process-death)).
 ///
 /// # Fork
-/// Handles belong to the process that created them. Operations of a copy in a forked child fail with
+/// Handles belong to the process that created them. Operations of a copy in a forked child fail
+/// with
 /// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping the copy does
 /// nothing. The child creates handles of its own.
 ///

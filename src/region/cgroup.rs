@@ -1,8 +1,8 @@
 //! The memory limits of the cgroups that contain this process.
 //!
 //! The kernel charges the memory of a region to the cgroup of the process that reserves it. If a
-//! cgroup exceeds its limit, the out-of-memory killer kills a process, and no system call returns an
-//! error. Each ancestor of the process's cgroup has a limit of its own.
+//! cgroup exceeds its limit, the out-of-memory killer kills a process, and no system call returns
+//! an error. Each ancestor of the process's cgroup has a limit of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};

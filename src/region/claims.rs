@@ -9,8 +9,8 @@ use core::ptr;
 /// The objects that this process uses. No two of these objects overlap, whatever a peer writes into
 /// the directory.
 ///
-/// The claims are a list that only grows, and one exchange adds a claim. There is no lock, because a
-/// child of a threaded process would inherit it locked, without the thread that would unlock it.
+/// The claims are a list that only grows, and one exchange adds a claim. There is no lock, because
+/// a child of a threaded process would inherit it locked, without the thread that would unlock it.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     newest: AtomicPtr<Node>,
@@ -87,16 +87,17 @@ pub(super) struct Building<'a>(&'a Node);
 impl Building<'_> {
     /// Declares the object built. Other threads of this process may claim it from now on.
     pub(super) fn finish(self) {
-        // Release pairs with the Acquire in `Node::is_usable_as`: a thread that claims the object sees
-        // it built.
+        // Release pairs with the Acquire in `Node::is_usable_as`: a thread that claims the object
+        // sees it built.
         self.0.state.store(USABLE, Release);
     }
 }
 
 impl Drop for Building<'_> {
     fn drop(&mut self) {
-        // Release pairs with the Acquire in `Node::conflicts_with`: this thread no longer writes into the
-        // memory. An exchange that fails means that `finish` was called. Relaxed is enough then.
+        // Release pairs with the Acquire in `Node::conflicts_with`: this thread no longer writes
+        // into the memory. An exchange that fails means that `finish` was called. Relaxed is enough
+        // then.
         let _ = self
             .0
             .state

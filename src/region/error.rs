@@ -165,8 +165,8 @@ pub enum RegionError {
         /// The size of the region in bytes.
         requested: usize,
         /// The memory in bytes that the cgroup has available: its limit without the memory in use,
-        /// not counting cached files. The kernel's own structures for the region need about 1 % more
-        /// than the region.
+        /// not counting cached files. The kernel's own structures for the region need about 1 %
+        /// more than the region.
         available: u64,
         /// The directory of the cgroup.
         cgroup: PathBuf,

@@ -10,7 +10,8 @@
 pub const FORMAT_VERSION: u8 = 5;
 
 /// The digest of all layouts for each version. If a layout has changed, `tests/layouts.rs` fails
-/// and prints the new line. Raise the version, and add the line instead of changing an existing one.
+/// and prints the new line. Raise the version, and add the line instead of changing an existing
+/// one.
 #[expect(dead_code, reason = "tests/layouts.rs reads the source")]
 const DIGESTS: [(u8, u64); 2] = [
     (4, 0x57f4_ea54_66b0_108d), //

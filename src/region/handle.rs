@@ -98,8 +98,9 @@ use std::time::SystemTime;
 /// - *Creation.* A memfd or file gets its header before another process can find it. A file is
 ///   created without a name and then linked to its name in one step, which fails if the name
 ///   exists. On a file system that refuses `O_TMPFILE`, the file has a temporary name until then,
-///   `.interlatch-` and a random number. System V memory is visible to other processes as soon as it is created, so its header
-///   is built under a robust lock. New System V memory is zeroed, and a zeroed robust lock is free.
+///   `.interlatch-` and a random number. System V memory is visible to other processes as soon as
+///   it is created, so its header is built under a robust lock. New System V memory is zeroed, and
+///   a zeroed robust lock is free.
 /// - *Attaching* reads each word of the header once and checks the copy: the format, size, pid
 ///   namespace and boot of the region, and the bounds, alignment and type of an object.
 /// - *Claims.* Each `Region` records the objects that it builds and the objects to which it has
@@ -126,8 +127,9 @@ use std::time::SystemTime;
 /// process uses that name. So attaching checks the memory that it found:
 ///
 /// - The owner must be the effective user of this process, root, or a user in
-///   [`RegionOptions::allow_owner`]. The owner of System V memory can change, so its creator must be
-///   one of these users too. Otherwise attaching fails with [`OtherOwner`](RegionError::OtherOwner).
+///   [`RegionOptions::allow_owner`]. The owner of System V memory can change, so its creator must
+///   be one of these users too. Otherwise attaching fails with
+///   [`OtherOwner`](RegionError::OtherOwner).
 /// - The group and other users must not have write permission beyond [`RegionOptions::mode`], which
 ///   is 0600 by default. Otherwise attaching fails with
 ///   [`WritableByOthers`](RegionError::WritableByOthers). The permission bits of a memfd have no
@@ -229,11 +231,11 @@ impl Region {
     ///
     /// # Errors
     /// Fails if the size is 0 or too large, if the name contains a zero byte or has more than 249
-    /// bytes, if the machine ([`NotEnoughMemory`](RegionError::NotEnoughMemory)) or a cgroup of this
-    /// process ([`CgroupMemory`](RegionError::CgroupMemory)) has not enough memory, if
-    /// `RLIMIT_FSIZE` is smaller than the region ([`FileSizeLimit`](RegionError::FileSizeLimit)), if
-    /// the process has no free descriptor, or if `/proc`, which identifies the pid namespace, is not
-    /// mounted.
+    /// bytes, if the machine ([`NotEnoughMemory`](RegionError::NotEnoughMemory)) or a cgroup of
+    /// this process ([`CgroupMemory`](RegionError::CgroupMemory)) has not enough memory, if
+    /// `RLIMIT_FSIZE` is smaller than the region ([`FileSizeLimit`](RegionError::FileSizeLimit)),
+    /// if the process has no free descriptor, or if `/proc`, which identifies the pid namespace, is
+    /// not mounted.
     pub fn memfd(name: &str, size: usize) -> Result<Self, RegionError> {
         RegionOptions::new(size).memfd(name)
     }

@@ -110,8 +110,8 @@ impl RegionName {
     ///
     /// The file system must support reserving blocks (`fallocate`), as ext4, XFS, Btrfs and tmpfs
     /// do. It should support unnamed files (`O_TMPFILE`): see
-    /// [process death](crate::Region#process-death). The file survives a reboot of the machine, but attaching
-    /// to the file then fails.
+    /// [process death](crate::Region#process-death). The file survives a reboot of the machine, but
+    /// attaching to the file then fails.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         // The path is made absolute, so that it stays valid when the working directory changes. An

@@ -2,8 +2,8 @@
 //!
 //! A region in a file gets its name in one step after its header is built, and this step fails if
 //! the name exists. So exactly one of several creators succeeds, and no process finds an incomplete
-//! region. The module `new_file` describes what a creator leaves behind if it dies before this step.
-//! System V memory is visible to other processes as soon as it is created, when all
+//! region. The module `new_file` describes what a creator leaves behind if it dies before this
+//! step. System V memory is visible to other processes as soon as it is created, when all
 //! its bytes are zero. Its header is built under a robust lock inside the header. A robust lock
 //! whose bytes are all zero is free.
 
@@ -319,9 +319,9 @@ fn reserve(descriptor: &OwnedFd, size: usize) -> Result<(), RegionError> {
 
 /// Allocates the pages of a file in parts.
 ///
-/// If a signal interrupts `fallocate(2)`, a file system in memory frees all pages of the call again.
-/// Each interrupted part is retried with half its size, so that signals at short intervals do not
-/// prevent progress.
+/// If a signal interrupts `fallocate(2)`, a file system in memory frees all pages of the call
+/// again. Each interrupted part is retried with half its size, so that signals at short intervals
+/// do not prevent progress.
 fn allocate(descriptor: &OwnedFd, length: i64) -> Result<(), Errno> {
     const MAX_PART: i64 = 64 << 20;
     const MIN_PART: i64 = 4096;

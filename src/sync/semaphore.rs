@@ -38,8 +38,8 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// another waiter finds the permit within the [`recheck_interval`](crate::sync::recheck_interval).
 ///
 /// # Fork
-/// A forked child holds no permits of its parent. Dropping the child's copy of a [`Permit`] releases
-/// nothing.
+/// A forked child holds no permits of its parent. Dropping the child's copy of a [`Permit`]
+/// releases nothing.
 ///
 /// # How it works
 /// | bits | meaning |

@@ -16,8 +16,8 @@ use crate::platform::constructor;
 /// Fairness depends on the semaphores.
 ///
 /// # Panics
-/// A wait or a notification panics if a method of a semaphore panics. A waiter that panics locks the
-/// lock again first, and may stay registered like a waiter that died.
+/// A wait or a notification panics if a method of a semaphore panics. A waiter that panics locks
+/// the lock again first, and may stay registered like a waiter that died.
 ///
 /// # Process death
 /// A waiter that dies stays registered. A notifier that tries to wake the dead waiter waits

@@ -12,10 +12,10 @@ use std::time::Duration;
 ///
 /// # Internal locks
 /// Most objects have an internal lock, which each operation holds only for a moment. Its holder may
-/// be stopped in that moment. An operation with a deadline then returns its timeout error at most 100
-/// milliseconds after the deadline. A non-blocking operation returns `Busy` after 100 milliseconds.
-/// Only an operation without a deadline waits until the holder continues. The bound does not depend
-/// on the [`recheck_interval`](crate::sync::recheck_interval).
+/// be stopped in that moment. An operation with a deadline then returns its timeout error at most
+/// 100 milliseconds after the deadline. A non-blocking operation returns `Busy` after 100
+/// milliseconds. Only an operation without a deadline waits until the holder continues. The bound
+/// does not depend on the [`recheck_interval`](crate::sync::recheck_interval).
 ///
 /// # Example
 /// ```

@@ -128,9 +128,9 @@ impl<L: RawLock + ?Sized> Drop for LockGuard<'_, L> {
 
 /// A condition variable for the data that a lock protects.
 ///
-/// The trait is safe to implement: an implementation gets the lock only with its guard, so it cannot
-/// unlock the lock without locking it again. If a method panics, the guard unlocks as after every
-/// panic.
+/// The trait is safe to implement: an implementation gets the lock only with its guard, so it
+/// cannot unlock the lock without locking it again. If a method panics, the guard unlocks as after
+/// every panic.
 pub trait RawCondvar: Sync {
     /// Unlocks, waits for a notification for at most `timeout`, and locks again.
     ///

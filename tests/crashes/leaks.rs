@@ -277,8 +277,8 @@ fn region_with_lock_of_living_thread_stays_mapped() {
     actor.signal(SIGKILL);
 }
 
-/// The actor leaks locks in threads that end, and is killed at another time in each round. Each lock
-/// was then free or held, and must be available.
+/// The actor leaks locks in threads that end, and is killed at another time in each round. Each
+/// lock was then free or held, and must be available.
 fn kill_during_hand_over_leaves_no_lock_locked() {
     let mut died = 0;
     for round in 0..60_u32 {

@@ -49,8 +49,8 @@ pub fn run(region: &Region) {
 }
 
 fn fork_and_attach(region: &Region) {
-    // SAFETY: the child calls `attach`, which takes no lock that a thread of the parent may hold and
-    // allocates no memory for an object that is already claimed, and then ends.
+    // SAFETY: the child calls `attach`, which takes no lock that a thread of the parent may hold
+    // and allocates no memory for an object that is already claimed, and then ends.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
             prctl::set_pdeathsig(Signal::SIGKILL).expect("a valid signal");

@@ -4,8 +4,8 @@
 //! guard, handle, permit, turn, loan or region. Each cell starts this program again as an *owner*,
 //! an actor with one thread. The owner takes the thing, and a child comes into being in the cell's
 //! way. The child uses its copy, drops it and exits. Then the owner checks that it still has the
-//! thing, the test checks that other processes see it held, the owner is killed, and the test checks
-//! what others find after the death.
+//! thing, the test checks that other processes see it held, the owner is killed, and the test
+//! checks what others find after the death.
 //!
 //! `docs/identity.md` lists what each cell does. Each test compares its row with the page.
 //! `INTERLATCH_UPDATE=1` writes the rows instead.

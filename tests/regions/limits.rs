@@ -357,8 +357,8 @@ fn file_system_without_unnamed_files_is_supported() {
     }
 }
 
-/// Runs where `open` fails with the first error if `O_TMPFILE` is set, and where `linkat` fails with
-/// the second error unless it is 0.
+/// Runs where `open` fails with the first error if `O_TMPFILE` is set, and where `linkat` fails
+/// with the second error unless it is 0.
 fn without_unnamed_files([refusal, link]: [u32; 2], names: &[RegionName]) {
     /// The bit of `O_TMPFILE` that `O_DIRECTORY` does not contain.
     const TMPFILE: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;

@@ -148,8 +148,9 @@ fn our_subjects(comparison: &mut Comparison) -> Result<()> {
     Ok(())
 }
 
-/// Creates a subject whose writer times the round trips. The writer's slot comes after the reader's.
-/// The writer is therefore admitted only after the reader has finished, which ends the round trip.
+/// Creates a subject whose writer times the round trips. The writer's slot comes after the
+/// reader's. The writer is therefore admitted only after the reader has finished, which ends the
+/// round trip.
 fn pair(name: &str) -> Result<Subject> {
     let pair: &SemaphorePair = create_in_region(4096, ())?;
     let writer: Worker = Box::new(move || {

@@ -468,8 +468,8 @@ pub fn death_of_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipe
 /// If a writer is killed during a write that is larger than the pipe, small writes of another
 /// writer still arrive whole.
 ///
-/// The other writer writes two bytes without waiting, and a reader reads single bytes and pairs. The
-/// bytes of the small write may come between the bytes of the large write, but stay together.
+/// The other writer writes two bytes without waiting, and a reader reads single bytes and pairs.
+/// The bytes of the small write may come between the bytes of the large write, but stay together.
 pub fn killed_large_write_admits_small_writes<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let large = |shared: &BytePipeState<B>| {
         let _ = shared.bytes.write_with(&[1, 2, 3], short_timeout());

@@ -33,7 +33,8 @@ where
     stage.run(handles_extreme_timeouts::<C, L>());
 }
 
-/// Runs every scenario of the wait methods that take a [`MutexGuard`](interlatch::sync::MutexGuard).
+/// Runs every scenario of the wait methods that take a
+/// [`MutexGuard`](interlatch::sync::MutexGuard).
 pub fn all_of_mutex_guards(stage: &mut impl Stage) {
     stage.run(every_wait_method_waits());
     stage.run(waits_of_every_kind_see_one_notification());

@@ -347,12 +347,13 @@ impl LeakedAccounts {
     }
 }
 
-/// If a thread leaks a lock and ends, no process acquires the lock while the thread's process lives.
+/// If a thread leaks a lock and ends, no process acquires the lock while the thread's process
+/// lives.
 ///
 /// A process leaks a lock in a thread that ends, and then uses the accounts through a leaked
 /// reference. If another process acquires the lock meanwhile, the accesses race. The first process
-/// may be killed at any step, also while the lock goes from the thread to the process. The lock must
-/// then be free.
+/// may be killed at any step, also while the lock goes from the thread to the process. The lock
+/// must then be free.
 pub fn lock_of_ended_thread_stays_locked<P: LeakedLocks>() -> Scenario<LeakedAccounts> {
     let leak = |shared: &LeakedAccounts| {
         P::run_thread(|| shared.leak());

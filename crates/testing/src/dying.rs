@@ -31,8 +31,8 @@ extern "C" fn die<F: FnOnce()>(operation: *mut c_void) -> *mut c_void {
     // SAFETY: `in_dying_thread` passes the box, and no other code uses it.
     let operation = unsafe { Box::from_raw(operation.cast::<F>()) };
     operation();
-    // SAFETY: the call ends this thread. `pthread_join` waits for the kernel, which clears the id of
-    // the thread after it has visited the robust list.
+    // SAFETY: the call ends this thread. `pthread_join` waits for the kernel, which clears the id
+    // of the thread after it has visited the robust list.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
     unreachable!("the thread has ended")
 }

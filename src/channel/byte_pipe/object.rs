@@ -68,10 +68,10 @@ use core::mem::offset_of;
 /// out before the second counter includes them. If a process dies before that store, the pipe is
 /// unchanged. If the process dies after that store, the whole piece was written or read.
 ///
-/// Waiters of one side wait for different numbers of bytes. A sender waits for free space for its whole
-/// atomic write, and a receiver waits for any number of bytes. Each change therefore wakes all
-/// waiters of the other side. If only one waiter were woken, it might have to keep waiting although
-/// another waiter could proceed.
+/// Waiters of one side wait for different numbers of bytes. A sender waits for free space for its
+/// whole atomic write, and a receiver waits for any number of bytes. Each change therefore wakes
+/// all waiters of the other side. If only one waiter were woken, it might have to keep waiting
+/// although another waiter could proceed.
 ///
 /// # Sources
 /// `pipe(7)`, and the monitor of [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).

@@ -69,9 +69,9 @@ use core::mem::offset_of;
 /// after it created its handle.
 ///
 /// # Fork
-/// Handles, loans and borrows belong to the process that created them. Operations of a copy in a forked
-/// child fail with [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited). Dropping a
-/// copy, or sending a copy of a loan, does nothing.
+/// Handles, loans and borrows belong to the process that created them. Operations of a copy in a
+/// forked child fail with [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited).
+/// Dropping a copy, or sending a copy of a loan, does nothing.
 ///
 /// # Ordering
 /// Sending an item happens before receiving it, and receiving it happens before its slot is filled

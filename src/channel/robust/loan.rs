@@ -26,8 +26,8 @@ use std::time::Duration;
 /// If the process dies, the slot is free again, as if the loan was dropped.
 ///
 /// # Fork
-/// A copy in a forked child sends nothing: `send` fails with `Inherited`, and dropping the copy does
-/// nothing.
+/// A copy in a forked child sends nothing: `send` fails with `Inherited`, and dropping the copy
+/// does nothing.
 ///
 /// # How it works
 /// A loan is a turn of the buffer's [`RobustSemaphorePair`](crate::sync::RobustSemaphorePair). The

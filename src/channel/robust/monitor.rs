@@ -62,12 +62,13 @@ use core::mem::offset_of;
 /// neither do the robust locks that they hold.
 ///
 /// A process that is stopped within an operation, but not dead, keeps the internal lock, and all
-/// other processes wait for that lock. Operations without a deadline and drops of handles wait until
-/// the stopped process continues. Operations with a deadline return at most 100 milliseconds after
-/// the deadline. Non-blocking operations fail with `Failed(Busy)` after 100 milliseconds.
+/// other processes wait for that lock. Operations without a deadline and drops of handles wait
+/// until the stopped process continues. Operations with a deadline return at most 100 milliseconds
+/// after the deadline. Non-blocking operations fail with `Failed(Busy)` after 100 milliseconds.
 ///
 /// # Fork
-/// Handles belong to the process that created them. Operations of a copy in a forked child fail with
+/// Handles belong to the process that created them. Operations of a copy in a forked child fail
+/// with
 /// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping the copy does
 /// nothing. The child creates handles of its own.
 ///
@@ -83,9 +84,9 @@ use core::mem::offset_of;
 /// consistent.
 ///
 /// A handle holds a robust lock of its own while it lives. The kernel marks that lock when the
-/// process dies, so a side is closed if it has had a handle and no living thread holds a handle lock
-/// of that side. Waiters of the other side check for this at every recheck interval, because the
-/// kernel does not notify their condition variable.
+/// process dies, so a side is closed if it has had a handle and no living thread holds a handle
+/// lock of that side. Waiters of the other side check for this at every recheck interval, because
+/// the kernel does not notify their condition variable.
 ///
 /// # Sources
 /// The bounded buffer of Hoare, as in [`MonitorBuffer`](crate::MonitorBuffer). The commit by a

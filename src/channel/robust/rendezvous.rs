@@ -66,8 +66,8 @@ use core::ops::Deref;
 ///
 /// # Fork
 /// Handles and deliveries belong to the process that created them. Operations of a copy in a forked
-/// child fail with [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and dropping
-/// the copy does nothing.
+/// child fail with [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and
+/// dropping the copy does nothing.
 ///
 /// # Ordering
 /// Sending an item happens before receiving it, and receiving or acknowledging it happens before
@@ -86,12 +86,12 @@ use core::ops::Deref;
 ///
 /// The owner of a slot holds a robust lock of the slot, so a slot in any state is free once its
 /// owner has died. An offer is valid only while its owner holds that lock. Each transition is one
-/// step on one word, under one internal lock, and the item is in the slot before that step. A sender
-/// whose timeout expires checks under the lock whether its offer is completed, and otherwise
+/// step on one word, under one internal lock, and the item is in the slot before that step. A
+/// sender whose timeout expires checks under the lock whether its offer is completed, and otherwise
 /// withdraws the offer before it unlocks. If a stopped process holds the lock, the owner withdraws
 /// by a compare-exchange of the word from offered or requested to idle. The transition to completed
-/// is a compare-exchange too, so exactly one of the two succeeds. So an item is either taken exactly
-/// once or returned.
+/// is a compare-exchange too, so exactly one of the two succeeds. So an item is either taken
+/// exactly once or returned.
 /// Offers are numbered, so a receiver that acknowledges an offer never completes a later one.
 ///
 /// # Sources
@@ -160,8 +160,8 @@ const REQUESTED: u64 = 2;
 
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
-// SAFETY: every access to the cells and slots is made by a holder of `lock`, except that the owner of
-// the request slot takes an item that a sender has completed with Release. The other fields are
+// SAFETY: every access to the cells and slots is made by a holder of `lock`, except that the owner
+// of the request slot takes an item that a sender has completed with Release. The other fields are
 // `Sync`. Items move between threads, which is sound because of `T: Send`.
 unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for Rendezvous<T, MAX_ENDPOINTS> {}
 
@@ -370,8 +370,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         if !self.request.is_waiting(&guard) {
             return Err(OperationError::Timeout);
         }
-        // SAFETY: this thread holds the lock, so no other thread claims the slot, and the owner reads
-        // the slot only after `COMPLETED`.
+        // SAFETY: this thread holds the lock, so no other thread claims the slot, and the owner
+        // reads the slot only after `COMPLETED`.
         unsafe { self.request.slot.put_from(item) };
         if !self.request.complete(REQUESTED, &guard) {
             return Err(OperationError::Timeout);
@@ -433,8 +433,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
                     let is_withdrawn = self.offer.withdraw(number);
                     // SAFETY: `claim_offer` made this thread the owner.
                     unsafe { self.offer.release() };
-                    // Without the lock, a sender that is about to sleep may miss the free slot until
-                    // it rechecks.
+                    // Without the lock, a sender that is about to sleep may miss the free slot
+                    // until it rechecks.
                     self.senders.notify_one();
                     return if is_withdrawn { Err(cause) } else { Ok(()) };
                 }
@@ -534,8 +534,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
 
     /// Receives an item: calls `copy` with its slot while holding the lock or the slot.
     ///
-    /// Even if a faulty peer wrote to the slot, the bytes are a valid `T`, because every bit pattern
-    /// is a valid `T`.
+    /// Even if a faulty peer wrote to the slot, the bytes are a valid `T`, because every bit
+    /// pattern is a valid `T`.
     fn recv_by<R>(
         &self,
         timeout: Timeout,

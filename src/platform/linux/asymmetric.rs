@@ -4,8 +4,8 @@
 //! read the old value, unless each process has a full barrier between its store and its load. If
 //! one process does this often and the other seldom, the first process can use a cheap barrier and
 //! the second process an expensive one. The second process asks the kernel for a barrier in every
-//! running thread of every registered process ([`load_after_heavy_barrier`]). The first process then
-//! only has to keep the compiler from reordering its store and its load
+//! running thread of every registered process ([`load_after_heavy_barrier`]). The first process
+//! then only has to keep the compiler from reordering its store and its load
 //! ([`load_after_light_barrier`]). If both processes use the light barrier, both may still read the
 //! old value.
 //!

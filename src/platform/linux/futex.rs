@@ -31,8 +31,8 @@ static RECHECK_INTERVAL: AtomicU64 = AtomicU64::new(100_000_000);
 /// nothing changed sleeps on until its deadline.
 ///
 /// A process dies when the kernel has ended its threads, not when it receives the signal. A process
-/// that dumps core still holds its locks and handles meanwhile. The dump of 2 GiB took 12 seconds on
-/// one machine. A process that is stopped by `SIGSTOP`, by a debugger, by a frozen cgroup or by
+/// that dumps core still holds its locks and handles meanwhile. The dump of 2 GiB took 12 seconds
+/// on one machine. A process that is stopped by `SIGSTOP`, by a debugger, by a frozen cgroup or by
 /// suspending the machine is not dead either.
 pub fn recheck_interval() -> Duration {
     Duration::from_nanos(RECHECK_INTERVAL.load(Relaxed))

@@ -1,7 +1,7 @@
 //! The model's barriers that order a store before a load of another word.
 //!
-//! A load behind the heavy barrier returns the newest value, and from then on every process reads at
-//! least the values of that moment. A load behind the light barrier returns the newest value, or
+//! A load behind the heavy barrier returns the newest value, and from then on every process reads
+//! at least the values of that moment. A load behind the light barrier returns the newest value, or
 //! any older value that was overwritten since the last heavy barrier. The checker tries each of
 //! them. So if two processes each store to their own word and then load the other process's word,
 //! and one of them uses the heavy barrier, at least one of them reads the new value. If both use

@@ -94,8 +94,8 @@ pub unsafe trait PairSlots {
     fn slots(&self) -> &[PairSlot<Self::Payload>];
 }
 
-// SAFETY: the slots are the elements of the array, which owns them. The constructors of `RobustSemaphorePair`
-// refuse to compile for an empty array.
+// SAFETY: the slots are the elements of the array, which owns them. The constructors of
+// `RobustSemaphorePair` refuse to compile for an empty array.
 unsafe impl<P, const N: usize> PairSlots for [PairSlot<P>; N] {
     type Payload = P;
 

@@ -80,15 +80,16 @@ pub unsafe trait RobustLock: Sync {
 /// # Process death
 /// If a process dies while one of its threads holds the lock, the kernel marks the lock and wakes
 /// one waiter. The next holder gets [`Acquired::OwnerDied`]. An `exec` by the main thread of a
-/// process has the same effect for the locks of all its threads. If another thread calls `exec`, the
-/// locks that this thread holds stay locked forever, as with libc's robust mutexes: the kernel gives
-/// the thread another id before it visits the locks. The locks of the other threads are marked. A
-/// stopped or slow holder keeps the lock.
+/// process has the same effect for the locks of all its threads. If another thread calls `exec`,
+/// the locks that this thread holds stay locked forever, as with libc's robust mutexes: the kernel
+/// gives the thread another id before it visits the locks. The locks of the other threads are
+/// marked. A stopped or slow holder keeps the lock.
 ///
 /// # Forks
-/// The child of `fork(3)`, of `_Fork`, or of `clone(2)` without `CLONE_VM` holds no locks. It cannot
-/// unlock the locks of its parent, and the death of either process is reported for its own locks
-/// only. A child in another pid namespace than the one in which an inherited region was mapped gets
+/// The child of `fork(3)`, of `_Fork`, or of `clone(2)` without `CLONE_VM` holds no locks. It
+/// cannot unlock the locks of its parent, and the death of either process is reported for its own
+/// locks only. A child in another pid namespace than the one in which an inherited region was
+/// mapped gets
 /// [`RobustListError::OtherPidNamespace`]. A child that shares the memory of its parent, as that of
 /// `vfork(2)`, must not use the lock before `exec`.
 ///
@@ -108,8 +109,8 @@ pub unsafe trait RobustLock: Sync {
 ///   forever.
 /// - *The region is dropped.* If the thread that drops the [`Region`](crate::Region) leaked the
 ///   lock, or if the thread that leaked it has ended, the next holder gets `OwnerDied`. If another
-///   living thread of the process leaked the lock, the memory stays mapped, and the next holder gets
-///   `OwnerDied` when that thread or the process ends.
+///   living thread of the process leaked the lock, the memory stays mapped, and the next holder
+///   gets `OwnerDied` when that thread or the process ends.
 ///
 /// A thread unlocks the locks of its own thread-local values, because their destructors run before
 /// the locks count as leaked.

@@ -557,8 +557,8 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
     /// timeout expires.
     ///
     /// # Errors
-    /// Also returns `TimedOut` or `Busy` if a stopped process holds the internal lock. The turn then
-    /// returns to the same side.
+    /// Also returns `TimedOut` or `Busy` if a stopped process holds the internal lock. The turn
+    /// then returns to the same side.
     pub(crate) fn finish_with(self, timeout: Timeout) -> Result<(), AcquireError> {
         let turn = ManuallyDrop::new(self);
         turn.end(true, timeout)

@@ -190,8 +190,8 @@ pub fn recv_region_with(
     recv_region_with_options(stream, timeout, &RegionOptions::new(0))
 }
 
-/// Receives a region, up to a timeout, and accepts the owners that the options allow; returns `None`
-/// at the end of the stream.
+/// Receives a region, up to a timeout, and accepts the owners that the options allow; returns
+/// `None` at the end of the stream.
 ///
 /// Use this function to receive a region from a process of another user. See
 /// [`RegionOptions::allow_owner`]; the other options have no effect.

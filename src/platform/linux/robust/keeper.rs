@@ -1,10 +1,10 @@
 //! The thread that holds the words which ended threads of this process have leaked.
 //!
 //! A guard that is leaked (`mem::forget`) may leave a reference to the protected data behind, which
-//! lives longer than the thread that locked. If the kernel found the word at the end of that thread,
-//! it would give the data to another process. So the ending thread hands its words to the keeper,
-//! which lives as long as the process. If the process dies, the kernel finds the words in the list
-//! of the keeper.
+//! lives longer than the thread that locked. If the kernel found the word at the end of that
+//! thread, it would give the data to another process. So the ending thread hands its words to the
+//! keeper, which lives as long as the process. If the process dies, the kernel finds the words in
+//! the list of the keeper.
 //!
 //! Each list is changed only by its own thread, because the kernel walks the list of a thread when
 //! that thread is killed, while other threads of the process may still run. One word is handed over

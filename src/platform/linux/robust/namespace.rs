@@ -1,8 +1,8 @@
 //! The pid namespace of the regions that a process has inherited.
 //!
 //! A robust word contains a thread id, which means nothing in another pid namespace. A process can
-//! attach to a region only in the namespace of its creator. But a process can inherit a mapping: the
-//! child of a process that called `unshare(CLONE_NEWPID)` or `setns(2)` is in another namespace
+//! attach to a region only in the namespace of its creator. But a process can inherit a mapping:
+//! the child of a process that called `unshare(CLONE_NEWPID)` or `setns(2)` is in another namespace
 //! than its parent.
 
 use super::process::{self, Process};
