@@ -121,15 +121,16 @@ use std::time::Duration;
 /// std::mem::forget(other.attach::<RobustMutex<u64>>("count")?.lock());
 /// drop(other);
 ///
-/// let count = match count.lock() {
-///     Ok(count) => count,
+/// let found = match count.lock() {
+///     Ok(found) => found,
 ///     // A counter cannot be half-changed.
-///     Err(RobustLockError::OwnerDied(count)) => count.mark_consistent(),
+///     Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
 ///     Err(error) => panic!("{error}"),
 /// };
-/// assert_eq!(*count, 3);
-/// drop(count);
-/// assert!(COUNT.get().lock().is_ok(), "the lock is clean again");
+/// assert_eq!(*found, 0);
+/// drop(found);
+/// assert!(count.lock().is_ok(), "the lock is clean again");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 pub struct RobustMutex<T> {
