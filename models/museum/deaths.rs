@@ -207,8 +207,9 @@ impl<const FLAW: u8> Flawed<FLAW> {
 // and the checker reports the violation.
 unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
     fn lock_with(&self, _: Timeout) -> Result<Acquired, LockError> {
+        // `as_owner` below returns the owner that this call has registered.
+        as_owner(Owner::make_room)?;
         as_owner(|owner| {
-            owner.make_room()?;
             if FLAW != LOCKS_WITHOUT_PENDING {
                 owner.set_pending(&self.robust);
             }

@@ -107,14 +107,6 @@ impl Owner {
         self.page.id()
     }
 
-    /// Returns the number of this thread's registration, or 0 if the thread is not registered.
-    ///
-    /// No other thread of this process, of its ancestors and of its descendants has this number.
-    #[inline]
-    pub fn registration(&self) -> u64 {
-        self.page.registration()
-    }
-
     /// Whether the thread can hold one more word without [`make_room`](Self::make_room).
     #[inline]
     pub fn has_room(&self) -> bool {
@@ -194,6 +186,9 @@ impl Owner {
     }
 
     /// Ensures that the thread can hold one more word, and registers the thread if necessary.
+    ///
+    /// After the registration, `self` still stands for a thread that is not registered. The caller
+    /// calls [`as_owner`] again.
     ///
     /// # Errors
     /// Returns any [`RobustListError`].

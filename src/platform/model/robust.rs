@@ -84,11 +84,6 @@ impl Owner {
         self.0
     }
 
-    /// Returns the number of this thread's registration.
-    pub fn registration(&self) -> u64 {
-        u64::from(self.0)
-    }
-
     /// Returns true: the owner can always hold one more word.
     pub fn has_room(&self) -> bool {
         true

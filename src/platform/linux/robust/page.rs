@@ -1,7 +1,7 @@
 //! What a thread records about the words that it holds.
 
 use super::MAX_HELD;
-use crate::platform::linux::{AtomicU32, AtomicU64, AtomicUsize};
+use crate::platform::linux::{AtomicU32, AtomicUsize};
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -13,8 +13,6 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 pub(super) struct Page {
     /// The kernel's id of the thread, or 0.
     id: AtomicU32,
-    /// A number that no other registration in this process or its ancestors has, or 0.
-    registration: AtomicU64,
     /// The number of words that the thread can still hold. The words that it holds are
     /// `held[room..MAX_HELD]`, the most recent first. One comparison with 0 shows that the slow
     /// path must run, either to register the thread or to report the limit.
@@ -31,7 +29,6 @@ const _: () = assert!(MAX_HELD + 1 < LENGTH && LENGTH.is_power_of_two());
 /// The page of all threads that are not registered. No code writes it.
 pub(super) static EMPTY: Page = Page {
     id: AtomicU32::new(0),
-    registration: AtomicU64::new(0),
     room: AtomicUsize::new(0),
     held: [const { AtomicUsize::new(0) }; LENGTH],
 };
@@ -45,11 +42,6 @@ impl Page {
     #[inline]
     pub(super) fn id(&self) -> u32 {
         self.id.load(Relaxed)
-    }
-
-    #[inline]
-    pub(super) fn registration(&self) -> u64 {
-        self.registration.load(Relaxed)
     }
 
     #[inline]
@@ -67,10 +59,7 @@ impl Page {
 
     /// Registers a thread whose list ends with the entry `end`.
     pub(super) fn register(&self, id: u32, end: usize) {
-        static REGISTRATIONS: AtomicU64 = AtomicU64::new(0);
         self.held[MAX_HELD].store(end, Relaxed);
-        self.registration
-            .store(REGISTRATIONS.fetch_add(1, Relaxed) + 1, Relaxed);
         self.id.store(id, Relaxed);
         self.set_room(MAX_HELD);
     }
@@ -79,7 +68,6 @@ impl Page {
     pub(super) fn clear(&self) {
         self.set_room(0);
         self.id.store(0, Relaxed);
-        self.registration.store(0, Relaxed);
         self.held.iter().for_each(|held| held.store(0, Relaxed));
     }
 
