@@ -69,8 +69,9 @@ pub const MAX_HELD: usize = 128;
 
 /// What a thread keeps in its own memory.
 struct Thread {
-    /// The records of this thread. A forked child finds the same page, wiped.
-    page: Cell<&'static Page>,
+    /// The records of this thread. A forked child finds the same page, wiped. Rust 1.89 allows no
+    /// reference to atomic words here.
+    page: Cell<*const Page>,
     /// Whether the last destructor of the thread has run.
     has_ended: Cell<bool>,
     list: List,
@@ -79,7 +80,7 @@ struct Thread {
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            page: Cell::new(&EMPTY),
+            page: Cell::new(&raw const EMPTY),
             has_ended: Cell::new(false),
             list: List::new(),
         }
@@ -95,7 +96,7 @@ pub struct Owner {
 /// Calls `act` with the `Owner` that stands for the running thread.
 #[inline]
 pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
-    let page = THREAD.with(|thread| thread.page.get());
+    let page = THREAD.with(Thread::page);
     act(&Owner { page })
 }
 
@@ -228,6 +229,12 @@ pub fn run_thread(body: impl FnOnce() + Send) {
 }
 
 impl Thread {
+    #[inline]
+    fn page(&self) -> &'static Page {
+        // SAFETY: `page` points to `EMPTY` or to a page of `pages`, which stay mapped.
+        unsafe { &*self.page.get() }
+    }
+
     /// Removes the most recent word from the list.
     #[inline]
     fn unlink_top(&self, page: &Page) {
@@ -247,7 +254,7 @@ impl Thread {
         if !thread_end::arm() {
             return Err(RobustListError::NoResources);
         }
-        if self.page.get().is_empty() {
+        if self.page().is_empty() {
             self.page
                 .set(pages::take().ok_or(RobustListError::NoResources)?);
         }
@@ -255,7 +262,7 @@ impl Thread {
             return Err(RobustListError::NoList);
         }
         let id = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-        self.page.get().register(id, self.list.end());
+        self.page().register(id, self.list.end());
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! than its parent.
 
 use super::process::{self, Process};
+use crate::platform::identity::Generation;
 use crate::platform::linux::{AtomicU64, AtomicUsize};
 use crate::platform::robust::RobustListError;
 use core::sync::atomic::Ordering::Relaxed;
@@ -25,8 +26,8 @@ const NONE: [u64; 2] = [u64::MAX; 2];
 /// A region that is mapped in this process, or a copy of it in a forked child.
 #[derive(Debug)]
 pub struct MappedRegion {
-    /// The process that mapped the region.
-    generation: u64,
+    /// The process that counts the region in its records, or `None` if it has no records.
+    mapper: Option<Generation>,
 }
 
 impl MappedRegion {
@@ -44,8 +45,9 @@ impl MappedRegion {
         if let Some(process) = process {
             process.own_regions.fetch_add(1, Relaxed);
         }
-        let generation = process.map_or(0, Process::generation);
-        Self { generation }
+        Self {
+            mapper: process.map(|_| Generation::current()),
+        }
     }
 }
 
@@ -53,9 +55,8 @@ impl MappedRegion {
 impl Drop for MappedRegion {
     fn drop(&mut self) {
         MAPPED.fetch_sub(1, Relaxed);
-        let process = process::existing();
-        let mapper = process.filter(|process| process.generation() == self.generation);
-        if let Some(process) = mapper {
+        let is_counted = self.mapper.is_some_and(|mapper| !mapper.is_inherited());
+        if let Some(process) = process::existing().filter(|_| is_counted) {
             process.own_regions.fetch_sub(1, Relaxed);
         }
     }

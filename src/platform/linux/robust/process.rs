@@ -12,7 +12,6 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 #[repr(C)]
 pub(super) struct Process {
     lock: Lock,
-    generation: AtomicU64,
     /// The device and the inode of the process's pid namespace, or 0.
     namespace: [AtomicU64; 2],
     /// The number of regions that this process has mapped itself.
@@ -55,18 +54,6 @@ impl Process {
     pub(super) fn lock(&'static self) -> Locked {
         self.lock.lock();
         Locked(self)
-    }
-
-    /// Returns a number that identifies this process among its ancestors and descendants.
-    pub(super) fn generation(&self) -> u64 {
-        static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let known = self.generation.load(Relaxed);
-        if known != 0 {
-            return known;
-        }
-        let new = GENERATIONS.fetch_add(1, Relaxed) + 1;
-        let stored = self.generation.compare_exchange(0, new, Relaxed, Relaxed);
-        stored.err().unwrap_or(new)
     }
 
     /// Returns the device and the inode of this process's pid namespace, which never changes.

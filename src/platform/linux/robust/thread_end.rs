@@ -63,7 +63,7 @@ unsafe extern "C" fn end_round(round: *mut c_void) {
 
 /// Hands over the words that the thread holds. From now on, the thread cannot hold words.
 fn end_thread(thread: &Thread) {
-    let page = thread.page.get();
+    let page = thread.page();
     thread.has_ended.set(true);
     if page.is_empty() {
         return;
