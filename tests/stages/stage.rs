@@ -15,7 +15,7 @@ use std::time::Instant;
 /// Returns the number of rounds per start of the participants, so each start covers many
 /// interleavings. `INTERLATCH_ROUNDS` sets it, for long runs.
 fn round_count() -> usize {
-    env_number("INTERLATCH_ROUNDS").map_or(800, |count| count as usize)
+    env_number("INTERLATCH_ROUNDS").map_or(400, |count| count as usize)
 }
 
 /// The state of one round, and a gate at which the participants of the round meet. Without the
