@@ -90,3 +90,13 @@ pub use super::model::robust::{
     Owner, RobustWord, as_owner, commit, commit_in, forget_range, hand_over_without_pending,
     release_range, report_at_thread_end, run_thread, run_thread_with,
 };
+
+/// Writes a word after all earlier writes of this thread, and before all later ones.
+///
+/// The thread may die at any instruction. A process that then finds the new value also finds all
+/// earlier writes of the dead thread. A process that finds a later write finds the new value. The
+/// model kills processes only between their steps, so no model can show that this order is needed.
+pub(crate) fn commit_word(word: &super::AtomicU64, value: u64) {
+    // Release: the earlier writes come first. Acquire: the later writes come afterwards.
+    word.swap(value, super::Ordering::AcqRel);
+}

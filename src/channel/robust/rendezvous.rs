@@ -7,8 +7,8 @@ use crate::channel::{
     RecvError, RecvTimeoutError, RendezvousState, SendTimeoutError, Unregistered, WaitState,
     receiver,
 };
-use crate::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::platform::robust::commit;
+use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::robust::{commit, commit_word};
 use crate::platform::spin::SpinPolicy;
 use crate::platform::{
     AtomicU64, MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, Static, TypeInfo,
@@ -228,10 +228,7 @@ impl<T> OwnedSlot<T> {
     }
 
     fn set_state(&self, state: u64, _lock: &Guard<'_>) {
-        // Release: if this thread dies after this step, the item is in the slot. Acquire: the steps
-        // of this thread that follow come after this step, also for a process that finds them after
-        // this thread has died.
-        self.state.swap(state, AcqRel);
+        commit_word(&self.state, state);
     }
 
     /// Completes the exchange in which the slot has the state `waiting`.
