@@ -5,7 +5,7 @@
 use interlatch::channel::{ChannelError, TryRecvError, TrySendError};
 use interlatch::sync::RawMutex;
 use interlatch::{Buffer, Channel, Receiver, Region, RingBuffer, Semaphore, Sender};
-use nix::sys::wait::{WaitStatus, waitpid};
+use interlatch_testing::process::assert_child_succeeds;
 use nix::unistd::{ForkResult, fork};
 use std::time::Duration;
 
@@ -30,12 +30,7 @@ fn forked_child_shares_anonymous_region() {
         ForkResult::Parent { child } => {
             let permit = released.acquire_timeout(Duration::from_secs(30));
             assert!(permit.is_some(), "the child released a permit within 30 s");
-            let status = waitpid(child, None).expect("this process has the child");
-            assert_eq!(
-                status,
-                WaitStatus::Exited(child, 0),
-                "the child finds the lock locked"
-            );
+            assert_child_succeeds(child, "the child finds the lock locked");
             // SAFETY: this thread holds `lock`.
             unsafe { lock.unlock() };
         }
@@ -63,12 +58,7 @@ fn inherited_ring_handles_fail() {
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => try_copies(sender, receiver),
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("this process has the child");
-            assert_eq!(
-                status,
-                WaitStatus::Exited(child, 0),
-                "the child neither sent nor received"
-            );
+            assert_child_succeeds(child, "the child neither sent nor received");
         }
     }
     assert_eq!(sender.try_send(4), Ok(()), "the child closed neither side");
@@ -109,8 +99,7 @@ fn inherited_ring_loans_change_nothing() {
             std::process::exit(0);
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("this process has the child");
-            assert_eq!(status, WaitStatus::Exited(child, 0));
+            assert_child_succeeds(child, "the copies of the loan and the borrow do nothing");
         }
     }
     assert_eq!(ring.len(), 2, "the child neither sent nor received");

@@ -6,8 +6,8 @@ use super::process::{Actor, TIMEOUT};
 use interlatch::channel::{RecvTimeoutError, Slot};
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
 use interlatch::{Channel, Region, RobustMonitorBuffer, RobustMutex};
+use interlatch_testing::process::assert_child_succeeds;
 use nix::sys::signal::Signal::SIGKILL;
-use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use std::cell::Cell;
 use std::mem::forget;
@@ -206,12 +206,7 @@ fn leak_in_a_fork(lock: &RobustMutex<u64>, other: &RobustMutex<u64>) {
             std::process::exit(i32::from(!is_locked));
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("this process has the child");
-            assert_eq!(
-                status,
-                WaitStatus::Exited(child, 0),
-                "the lock stays locked"
-            );
+            assert_child_succeeds(child, "the lock stays locked");
             report("child ended");
         }
     }

@@ -11,6 +11,7 @@ use interlatch::{
     Buffer, Region, RegionError, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
     RobustSemaphore, ShmSafe,
 };
+use interlatch_testing::process::assert_child_succeeds;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -122,12 +123,7 @@ fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
             std::process::exit(i32::from(!repair));
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("this process has the child");
-            assert_eq!(
-                status,
-                WaitStatus::Exited(child, 0),
-                "the child sent nothing"
-            );
+            assert_child_succeeds(child, "the child sent nothing");
             assert!(sender.try_send(7).is_ok() && receiver.try_recv() == Ok(7));
             report("both sides are open");
         }
@@ -236,12 +232,7 @@ fn hold_and_act(lock: &RobustMutex<u64>, role: &str) {
                 }
                 ForkResult::Parent { child } => {
                     drop(guard);
-                    let status = waitpid(child, None).expect("this process has the child");
-                    assert_eq!(
-                        status,
-                        WaitStatus::Exited(child, 0),
-                        "the child holds its lock"
-                    );
+                    assert_child_succeeds(child, "the child holds its lock");
                     report("released");
                 }
             }
@@ -256,12 +247,7 @@ fn hold_and_act(lock: &RobustMutex<u64>, role: &str) {
                     std::process::exit(i32::from(!is_held));
                 }
                 ForkResult::Parent { child } => {
-                    let status = waitpid(child, None).expect("this process has the child");
-                    assert_eq!(
-                        status,
-                        WaitStatus::Exited(child, 0),
-                        "the lock stays locked"
-                    );
+                    assert_child_succeeds(child, "the lock stays locked");
                     *guard += 1;
                     drop(guard);
                     report("released");

@@ -3,10 +3,9 @@
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::{Region, Semaphore};
 use interlatch_testing::harness::Test;
-use interlatch_testing::process::{Actor, TIMEOUT};
+use interlatch_testing::process::{Actor, TIMEOUT, assert_child_succeeds};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use std::time::Instant;
 
@@ -59,8 +58,7 @@ fn fork_and_attach(region: &Region) {
             unsafe { libc::_exit(i32::from(attached.is_err())) }
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("this process has the child");
-            assert_eq!(status, WaitStatus::Exited(child, 0));
+            assert_child_succeeds(child, "the child attaches");
         }
     }
 }

@@ -237,7 +237,7 @@ pub static ALL: &[Subject] = &[
                 match fresh.lock_timeout(Duration::ZERO) {
                     Ok(own) => {
                         std::mem::forget(own);
-                        Ok("its own death is told".to_owned())
+                        Ok("its own death is reported".to_owned())
                     }
                     Err(RobustLockError::RobustList(error)) => {
                         Ok(format!("cannot lock: {error:?}"))
@@ -274,8 +274,8 @@ pub static ALL: &[Subject] = &[
         },
         after_death: |scene| {
             let acquired = object::<RobustSemaphore<1>>(scene).acquire_timeout(TIMEOUT);
-            let is_told = acquired.is_ok_and(|permit| permit.is_owner_died());
-            found(is_told, "permit is back, death is told")
+            let is_reported = acquired.is_ok_and(|permit| permit.is_owner_died());
+            found(is_reported, "permit is back, death is reported")
         },
         assist: nothing,
     },
@@ -309,7 +309,7 @@ pub static ALL: &[Subject] = &[
             let turn = pair.write_timeout(TIMEOUT);
             found(
                 turn.is_ok_and(|turn| turn.is_owner_died()),
-                "turn is back, death is told",
+                "turn is back, death is reported",
             )
         },
         assist: nothing,
@@ -669,6 +669,6 @@ fn robust_mutex_reports_death(mutex: &RobustMutex<u64>) -> Found {
     let locked = mutex.lock_timeout(TIMEOUT);
     found(
         matches!(locked, Err(RobustLockError::OwnerDied(_))),
-        "death is told",
+        "death is reported",
     )
 }

@@ -6,6 +6,7 @@ use super::process::{Actor, TIMEOUT};
 use super::scratch::{Scratch, parse_name};
 use interlatch::region::InvalidRegionName;
 use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore};
+use interlatch_testing::process::assert_child_succeeds;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::SIGBUS;
@@ -135,8 +136,7 @@ fn drop_in_forked_child_keeps_the_name() {
                 std::process::exit(0);
             }
             ForkResult::Parent { child } => {
-                let status = waitpid(child, None).expect("this process has the child");
-                assert_eq!(status, WaitStatus::Exited(child, 0));
+                assert_child_succeeds(child, "the child drops its copy");
             }
         }
         assert!(

@@ -119,6 +119,16 @@ fn is_left_empty<B: Unregistered<Item = u64>>(shared: &RendezvousState<B>) {
     assert_eq!(sent, no_receiver, "a receiver is left");
 }
 
+/// Checks that nothing is left, and that at most one item was sent and no other item was received.
+fn one_sent_item_is_received_at_most_once(shared: &RendezvousState<SmallRendezvous>) {
+    is_left_empty(shared);
+    let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+    assert!(
+        received <= sent && sent <= 1,
+        "received {received}, sent {sent}"
+    );
+}
+
 /// Checks that the received items are those whose sends succeeded.
 fn received_equals_sent<B: Unregistered<Item = u64>>(shared: &RendezvousState<B>) {
     is_left_empty(shared);
@@ -340,14 +350,7 @@ pub fn unacknowledged_item_is_delivered_again() -> Scenario<RendezvousState<Smal
         "unacknowledged_item_is_delivered_again",
         vec![dropping, other, sender],
     )
-    .verify(|shared| {
-        is_left_empty(shared);
-        let (received, sent) = (sum(&shared.received), sum(&shared.sent));
-        assert!(
-            received <= sent && sent <= 1,
-            "received {received}, sent {sent}"
-        );
-    })
+    .verify(one_sent_item_is_received_at_most_once)
     .choices(10)
     .victims(&[0])
 }
@@ -403,14 +406,7 @@ pub fn item_of_killed_acceptor_is_received_by_value() -> Scenario<RendezvousStat
         "item_of_killed_acceptor_is_received_by_value",
         vec![acknowledge::<0>, other, sender],
     )
-    .verify(|shared| {
-        is_left_empty(shared);
-        let (received, sent) = (sum(&shared.received), sum(&shared.sent));
-        assert!(
-            received <= sent && sent <= 1,
-            "received {received}, sent {sent}"
-        );
-    })
+    .verify(one_sent_item_is_received_at_most_once)
     .choices(10)
     .victims(&[0])
 }

@@ -39,6 +39,15 @@ pub trait Receives {
 /// A ring with its slots inline.
 pub type SmallRing<const N: usize> = RingBuffer<u64, [Slot<u64>; N]>;
 
+/// Attaches both handles to a ring that has none.
+fn both_handles<B: Channel>(ring: &B) -> (Sender<'_, B>, Receiver<'_, B>) {
+    let (sender, receiver) = (ring.sender(), ring.receiver());
+    (
+        sender.expect("no other handle is attached"),
+        receiver.expect("no other handle is attached"),
+    )
+}
+
 impl<const N: usize> Ring for SmallRing<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
         Channel::sender(self).ok()
@@ -526,14 +535,7 @@ pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>
 /// that it can pass without waiting.
 pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
     let alone = |shared: &RingState<SmallRing<2>>| {
-        let (sender, receiver) = (
-            Channel::sender(&shared.ring),
-            Channel::receiver(&shared.ring),
-        );
-        let (sender, mut receiver) = (
-            sender.expect("no other handle is attached"),
-            receiver.expect("no other handle is attached"),
-        );
+        let (sender, mut receiver) = both_handles(&shared.ring);
         let (full, empty) = (
             Err(SendTimeoutError::Timeout(())),
             Err(RecvTimeoutError::Timeout),
@@ -564,14 +566,7 @@ pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
 /// ring. No slot and no item is lost.
 pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
     let alone = |shared: &RingState<SmallRing<3>>| {
-        let (sender, receiver) = (
-            Channel::sender(&shared.ring),
-            Channel::receiver(&shared.ring),
-        );
-        let (mut sender, mut receiver) = (
-            sender.expect("no other handle is attached"),
-            receiver.expect("no other handle is attached"),
-        );
+        let (mut sender, mut receiver) = both_handles(&shared.ring);
         assert!(receiver.try_borrow(1).is_err(), "the ring is empty");
         drop(sender.loan(2).expect("slots are free"));
         let mut loan = sender.loan(9).expect("slots are free");
@@ -610,14 +605,7 @@ pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
 /// Each slice method and each loan method passes as many items as there is room for.
 pub fn every_slice_and_loan_method_passes_items() -> Scenario<RingState<SmallRing<2>>> {
     let alone = |shared: &RingState<SmallRing<2>>| {
-        let (sender, receiver) = (
-            Channel::sender(&shared.ring),
-            Channel::receiver(&shared.ring),
-        );
-        let (mut sender, mut receiver) = (
-            sender.expect("no other handle is attached"),
-            receiver.expect("no other handle is attached"),
-        );
+        let (mut sender, mut receiver) = both_handles(&shared.ring);
         let (second, mut items) = (Duration::from_secs(1), [0; 3]);
         assert_eq!(
             receiver.try_recv_slice(&mut items),

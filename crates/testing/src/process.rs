@@ -6,6 +6,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getppid};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -25,6 +26,16 @@ const ROLE: &str = "--actor";
 
 /// The timeout of every wait in a test. The timeout is much longer than the expected duration.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Waits for a forked child, and checks that it has exited with status 0.
+///
+/// # Panics
+/// Panics with the text `expected` if the child has failed.
+#[track_caller]
+pub fn assert_child_succeeds(child: Pid, expected: &str) {
+    let status = waitpid(child, None).expect("this process has the child");
+    assert_eq!(status, WaitStatus::Exited(child, 0), "{expected}");
+}
 
 /// A child process that acts for a test. Dropping an `Actor` kills and reaps the process.
 pub struct Actor {
