@@ -21,6 +21,8 @@ mod collector;
 mod condvar;
 mod directory;
 #[cfg(loom)]
+mod forks;
+#[cfg(loom)]
 mod litmus;
 #[cfg(not(loom))]
 #[path = "litmus/none.rs"]
@@ -79,6 +81,8 @@ fn models() -> Vec<Model> {
         museum::models(),
         #[cfg(loom)]
         calls::models(),
+        #[cfg(loom)]
+        forks::models(),
     ]
     .concat()
 }

@@ -12,12 +12,15 @@
 //! | [`WAITERS`] | a waiter may be asleep |
 //!
 //! The order of a thread's steps is essential for the recovery. To acquire a word, a thread records
-//! the word as pending, writes its id into the word, and links the word into its list. To release a
-//! word, the thread records the word as pending, unlinks the word, removes its id from the word,
-//! wakes a waiter, and clears the pending operation. If a thread dies between any two of these
-//! steps, the kernel finds the word as the pending one or in the list. A thread may leave a word
-//! recorded as pending while it holds the word. It must not do so after the release, because the
-//! memory of the word may be reused.
+//! the word as pending, writes its id into the word, links the word into its list, and clears the
+//! pending operation. To release a word, the thread records the word as pending, unlinks the word,
+//! removes its id from the word, wakes a waiter, and clears the pending operation. If a thread dies
+//! between any two of these steps, the kernel finds the word as the pending one or in the list.
+//!
+//! No word may stay pending after the operation. After a release, the memory of the word may be
+//! reused. After an acquisition, the thread may fork: libc copies the pending word, but not the
+//! list, into the child. If the child has the same id in another pid namespace, the kernel would
+//! take the end of the child for the death of the owner.
 
 use core::fmt;
 
@@ -87,8 +90,8 @@ pub use super::linux::robust::{
 };
 #[cfg(loom)]
 pub use super::model::robust::{
-    Owner, RobustWord, as_owner, commit, commit_in, forget_range, hand_over_without_pending,
-    release_range, report_at_thread_end, run_thread, run_thread_with,
+    Owner, RobustWord, as_owner, commit, commit_in, forget_range, fork_child_that_exits,
+    hand_over_without_pending, release_range, report_at_thread_end, run_thread, run_thread_with,
 };
 
 /// Writes a word after all earlier writes of this thread, and before all later ones.

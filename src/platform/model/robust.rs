@@ -198,6 +198,17 @@ pub fn run_thread_with(body: impl FnOnce() + Send, end: fn(&RobustWord, u32)) {
     world::robust_lists(|lists| lists.running = lists.waiting.pop().unwrap_or_default());
 }
 
+/// Forks a child that exits at once. In its pid namespace, it has the id of the running thread.
+///
+/// The child's list is empty, but libc has copied the pending word of the parent.
+pub fn fork_child_that_exits() {
+    if let Some(pending) = world::robust_lists(|lists| lists.running.pending) {
+        // SAFETY: the words are part of the scenario's state, which lives longer than the
+        // scenario's processes.
+        mark_owner_died(unsafe { RobustWord::from_address(pending) }, current_id());
+    }
+}
+
 /// Hands a word of the ending thread to the keeper, in the steps of the Linux platform.
 fn hand_over(word: &RobustWord, thread: u32) {
     keeper_pending(word, Some(word.address()));

@@ -340,8 +340,6 @@ impl RawRobustMutex {
             owner.set_pending(&self.word);
             self.acquire_free(owner.id()).map_err(Obstacle::Word)?;
             owner.link(&self.word);
-            // libc copies the announcement into a forked child. In another pid namespace, the child
-            // may have the same id, and its death would then be taken for that of the parent.
             owner.clear_pending();
             Ok(())
         })
@@ -466,7 +464,6 @@ impl RawRobustMutex {
         if acquired.is_ok() {
             owner.link(&self.word);
         }
-        // Also after a success: see `lock_uncontended`.
         owner.clear_pending();
         acquired
     }

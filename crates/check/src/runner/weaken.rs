@@ -12,6 +12,7 @@ use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Finds the sites (source lines) of the primitives, weakens each site, and prints the table of
 /// results.
@@ -118,9 +119,10 @@ fn print(weakenings: &[WeakeningResult]) {
 }
 
 /// Returns the sites (source lines) that the options select. Each site comes with the models that
-/// pass it.
+/// pass it, the fastest model first.
 fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String>> {
-    let found = in_parallel(models, options.jobs, |model| {
+    let mut found = in_parallel(models, options.jobs, |model| {
+        let begin = Instant::now();
         let arguments = [
             format!("--exec={}", model.name),
             "--sites".into(),
@@ -132,14 +134,15 @@ fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String
                 sites = found;
             }
         });
-        (model.name.clone(), sites)
+        (begin.elapsed(), model.name.clone(), sites)
     });
+    found.sort_by_key(|(duration, ..)| *duration);
     let is_selected = |site: &Site| match options.sites_in.as_slice() {
         [] => !source::is_foreign(&site.file),
         folders => folders.iter().any(|folder| site.file.starts_with(folder)),
     };
     let mut sites: BTreeMap<Site, Vec<String>> = BTreeMap::new();
-    for (model, found) in found {
+    for (_, model, found) in found {
         for site in found.into_iter().filter(is_selected) {
             sites.entry(site).or_default().push(model.clone());
         }
