@@ -24,12 +24,20 @@ pub fn main(models: &[&Model], options: &Options, context: &Context) -> ExitCode
         .collect();
     let sites: Vec<(Site, Vec<String>)> = find_sites(&correct, options).into_iter().collect();
     let weakenings = in_parallel(&sites, options.jobs, |(site, users)| {
-        let run = |model: &String| run_weakened(model, site, options);
+        let run = |limits: &[String]| {
+            let run = |model: &String| run_weakened(model, site, limits, options.sweep_seconds);
+            users.iter().find_map(run)
+        };
+        let quick = ["--preemptions=2", "--seconds=1", "--sweep-seconds=1"].map(String::from);
+        let full = [
+            format!("--seconds={}", options.sweep_seconds),
+            format!("--sweep-seconds={}", options.sweep_seconds),
+        ];
         let weakening = WeakeningResult {
             site: format!("{}:{}", site.file, site.line),
             source: source::line(&site.file, site.line).unwrap_or_else(|| "?".into()),
             change: site.change.clone(),
-            caught: users.iter().find_map(run),
+            caught: run(&quick).or_else(|| run(&full)),
         };
         eprintln!(
             "{} {}: {}",
@@ -151,15 +159,14 @@ fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String
 }
 
 /// Runs a model with a weakened site. If the model fails, returns the failure.
-fn run_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
-    let arguments = [
+fn run_weakened(model: &str, site: &Site, limits: &[String], seconds: u64) -> Option<Caught> {
+    let mut arguments = vec![
         format!("--exec={model}"),
         format!("--weaken-site={}:{}:{}", site.file, site.line, site.change),
-        format!("--seconds={}", options.sweep_seconds),
-        format!("--sweep-seconds={}", options.sweep_seconds),
     ];
+    arguments.extend_from_slice(limits);
     let (mut failure, mut executions) = (None, 0);
-    run_child(&arguments, options.sweep_seconds, |report| match report {
+    run_child(&arguments, seconds, |report| match report {
         Report::Explored(explored) => executions += explored.executions,
         Report::Failure(report) => failure = Some(report),
         Report::Sites(_) | Report::Litmus(_) => {}
