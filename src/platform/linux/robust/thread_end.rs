@@ -2,9 +2,10 @@
 //!
 //! A destructor of a pthread key runs at the end of a thread, after the destructors of Rust's
 //! thread-locals. Such a destructor may still unlock words that a thread-local guard holds. Other
-//! pthread keys may have guards as well, so this destructor acts in the last of the rounds in which
-//! libc calls destructors. The words that are still held then were leaked, and go to the
-//! [`keeper`](super::keeper).
+//! pthread keys may have guards as well, so this destructor acts in the last but one of the four
+//! rounds in which libc calls destructors. The words that are still held then were leaked, and go
+//! to the [`keeper`](super::keeper). In the last round, ThreadSanitizer destroys its state of the
+//! thread, and instrumented code that runs after that crashes.
 //!
 //! The end of the main thread is the end of the process, which runs no destructor of a pthread key.
 
@@ -15,8 +16,8 @@ use crate::platform::linux::AtomicU32;
 use core::ffi::c_void;
 use core::sync::atomic::Ordering::{Acquire, Release};
 
-/// The number of rounds in which libc calls destructors: `PTHREAD_DESTRUCTOR_ITERATIONS`.
-const ROUNDS: usize = 4;
+/// The round in which the destructor acts: the last but one of `PTHREAD_DESTRUCTOR_ITERATIONS`.
+const LAST_ROUND: usize = 3;
 
 /// Ensures that the end of the running thread calls `end_thread`. Returns false if libc has no key
 /// or no memory.
@@ -52,10 +53,10 @@ fn key() -> Option<libc::pthread_key_t> {
     }
 }
 
-/// Waits for the last round, and then ends the thread.
+/// Waits for the round [`LAST_ROUND`], and then ends the thread.
 unsafe extern "C" fn end_round(round: *mut c_void) {
     let round = round.addr();
-    let is_last = round >= ROUNDS || !key().is_some_and(|key| set_round(key, round + 1));
+    let is_last = round >= LAST_ROUND || !key().is_some_and(|key| set_round(key, round + 1));
     if is_last {
         THREAD.with(end_thread);
     }
