@@ -4,6 +4,7 @@ use super::{Setup, Site};
 use crate::scenario::{ErasedScenario, Instance};
 use crate::{Death, Exploration, Failure, FailureKind, Limits, Model, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::time::Instant;
 
@@ -28,8 +29,12 @@ pub(crate) fn run(scenario: ErasedScenario) {
     // kernel accesses such a lock when the thread ends, which may be after the scope has ended.
     let instance: &dyn Instance = Box::leak((scenario.start)());
     std::thread::scope(|scope| {
-        for index in 0..scenario.participants {
-            scope.spawn(move || instance.participate(index));
+        let spawn = |index| scope.spawn(move || instance.participate(index));
+        let threads: Vec<_> = (0..scenario.participants).map(spawn).collect();
+        // ThreadSanitizer sees the order that a join creates, but not the order that the end of the
+        // scope creates in an uninstrumented std.
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         }
     });
     instance.verify();

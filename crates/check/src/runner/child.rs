@@ -86,7 +86,8 @@ pub(super) fn panic_message(payload: &dyn Any) -> &str {
 /// possible preemptions.
 fn explore(model: &Model, options: &Options) {
     if !crate::IS_EXHAUSTIVE {
-        explore_bound(model, None, Duration::from_millis(50));
+        let time = Duration::from_millis(options.stress_milliseconds);
+        explore_bound(model, None, time);
         return;
     }
     let begin = Instant::now();

@@ -31,6 +31,11 @@ pub struct Options {
     #[arg(long, default_value_t = 5)]
     pub sweep_seconds: u64,
 
+    /// Time for each model in a build without `--cfg loom`, in milliseconds. Such a build only runs
+    /// a stress test.
+    #[arg(long, default_value_t = 50)]
+    pub stress_milliseconds: u64,
+
     /// Explore every execution of each model, without a preemption bound.
     #[arg(long)]
     pub unbounded: bool,

@@ -46,6 +46,7 @@ fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Outcome {
         format!("--exec={}", model.name),
         format!("--seconds={}", options.seconds),
         format!("--sweep-seconds={}", options.sweep_seconds),
+        format!("--stress-milliseconds={}", options.stress_milliseconds),
     ];
     if options.unbounded {
         arguments.push("--unbounded".into());
