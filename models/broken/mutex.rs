@@ -11,7 +11,7 @@ use interlatch_check::{RaceCell, Scenario};
 use interlatch_contract::mutex;
 
 pub fn models() -> Vec<Model> {
-    use mutex::{excludes, timed_out_locker_takes_no_wakeup};
+    use mutex::{excludes, timed_and_waiting_lockers_exclude, timed_out_locker_takes_no_wakeup};
     vec![
         Model::broken("lock_with_test_and_set_in_two_steps", DataRace, || {
             excludes::<FlawedLock<TESTS_THEN_SETS>>(2)
@@ -41,6 +41,11 @@ pub fn models() -> Vec<Model> {
             DataRace,
             timed_out_locker_takes_no_wakeup::<FlawedLock<HELD_AFTER_TIMEOUT>>,
         ),
+        Model::broken(
+            "lock_that_non_blocking_lockers_take_from_a_waiter",
+            DataRace,
+            timed_and_waiting_lockers_exclude::<FlawedNumberLock<TAKES_CONTENDED>>,
+        ),
         Model::broken("counter_without_a_lock", DataRace, counter_without_a_lock),
         Model::broken("locks_in_opposite_order", Deadlock, locks_in_opposite_order),
     ]
@@ -66,6 +71,9 @@ const TRUSTS_ITS_SPIN: u8 = 6;
 /// A woken waiter spins and then acquires the lock without setting the mark for waiters, so another
 /// waiter hangs.
 const SPIN_FORGETS_WAITERS: u8 = 7;
+/// A locker that does not wait treats a lock with the mark for waiters as free, so it races with a
+/// holder that has waited.
+const TAKES_CONTENDED: u8 = 8;
 
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
@@ -108,6 +116,13 @@ impl<const FLAW: u8> FlawedLock<FLAW> {
         };
         self.state.swap(CONTENDED, order) == UNLOCKED
     }
+
+    fn is_contended(&self) -> bool {
+        let found = self
+            .state
+            .compare_exchange(CONTENDED, CONTENDED, Acquire, Relaxed);
+        found.is_ok()
+    }
 }
 
 // SAFETY: the flaws break the contract of `RawLock`. Only the models use the type, and the checker
@@ -118,6 +133,7 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
             return true;
         }
         let deadline = match timeout {
+            Timeout::NonBlocking if FLAW == TAKES_CONTENDED => return self.is_contended(),
             Timeout::NonBlocking => return false,
             Timeout::At(deadline) => Some(deadline),
             Timeout::Infinite => None,
@@ -150,6 +166,22 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
         if self.state.swap(UNLOCKED, order) == CONTENDED && FLAW != WAKES_NO_WAITER {
             futex::wake(&self.state, 1);
         }
+    }
+}
+
+/// A broken lock and the number that it protects.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+struct FlawedNumberLock<const FLAW: u8> {
+    lock: FlawedLock<FLAW>,
+    number: RaceCell,
+}
+
+impl<const FLAW: u8> mutex::NumberLock for FlawedNumberLock<FLAW> {
+    fn add(&self, amount: u64, timeout: Timeout) -> Option<u64> {
+        let _guard = self.lock.lock_with(timeout)?;
+        self.number.set(self.number.get() + amount);
+        Some(self.number.get())
     }
 }
 

@@ -33,7 +33,7 @@ pub fn all_of_raw_mutex(stage: &mut impl Stage) {
 /// Runs every scenario of the lock with data.
 pub fn all_of_mutex(stage: &mut impl Stage) {
     stage.run(every_mutex_method_locks());
-    stage.run(timed_and_waiting_lockers_exclude());
+    stage.run(timed_and_waiting_lockers_exclude::<Mutex<u64>>());
 }
 
 fn increment<L: RawLock>(shared: &Protected<L>) {
@@ -176,23 +176,42 @@ pub fn every_mutex_method_locks() -> Scenario<Mutex<u64>> {
     Scenario::new("every_mutex_method_locks", vec![alone])
 }
 
+/// A lock and the number that it protects.
+pub trait NumberLock: ShmSafe + 'static {
+    /// Adds to the number under the lock, and returns the sum. Returns `None` if the lock was not
+    /// acquired in time.
+    fn add(&self, amount: u64, timeout: Timeout) -> Option<u64>;
+}
+
+impl NumberLock for Mutex<u64> {
+    fn add(&self, amount: u64, timeout: Timeout) -> Option<u64> {
+        let mut guard = match timeout {
+            Timeout::NonBlocking => self.try_lock()?,
+            Timeout::At(_) => self.lock_with(timeout)?,
+            Timeout::Infinite => self.lock(),
+        };
+        *guard += amount;
+        Some(*guard)
+    }
+}
+
 /// Lockers that wait, that time out and that do not wait exclude each other.
-pub fn timed_and_waiting_lockers_exclude() -> Scenario<Mutex<u64>> {
-    let waiting = |lock: &Mutex<u64>| {
-        *lock.lock() += 100;
-        if let Some(mut guard) = lock.try_lock() {
-            *guard += 10;
-        }
+///
+/// If a locker that does not wait acquires the lock of a process that has waited, the additions
+/// race.
+pub fn timed_and_waiting_lockers_exclude<L: NumberLock>() -> Scenario<L> {
+    let waiting = |lock: &L| {
+        lock.add(100, Timeout::Infinite);
+        lock.add(10, Timeout::NonBlocking);
     };
-    let timed = |lock: &Mutex<u64>| {
-        if let Some(mut guard) = lock.lock_with(short_timeout()) {
-            *guard += 1;
-        }
-        *lock.lock() += 100;
+    let timed = |lock: &L| {
+        lock.add(1, short_timeout());
+        lock.add(100, Timeout::Infinite);
     };
-    Scenario::new("timed_and_waiting_lockers_exclude", vec![waiting, timed])
+    let participants = vec![waiting as fn(&L), timed];
+    Scenario::new("timed_and_waiting_lockers_exclude", participants)
         .verify(|lock| {
-            let number = *lock.try_lock().expect("the lock is free");
+            let number = lock.add(0, Timeout::NonBlocking).expect("the lock is free");
             assert!([200, 201, 210, 211].contains(&number), "{number}");
         })
         .choices(4)
