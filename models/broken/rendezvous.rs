@@ -3,7 +3,9 @@
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
 use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
-use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::{AtomicU32, AtomicU64, ShmSafe, ShmType, TypeInfo, UnsafeCell};
+use interlatch::sync::Acquired;
 use interlatch::sync::RobustLockError;
 use interlatch::sync::RobustMutexGuard;
 use interlatch::sync::{RawRobustMutex, Timeout};
@@ -38,6 +40,16 @@ pub fn models() -> Vec<Model> {
             "rendezvous_that_offers_before_it_fills",
             WrongResult,
             || item_of_killed_sender_is_received_or_withdrawn::<Flawed<OFFERS_FIRST>>(2),
+        ),
+        Model::broken(
+            "rendezvous_whose_non_blocking_send_trusts_an_acceptor",
+            WrongResult,
+            non_blocking_send_passes_an_acceptor::<FlawedMix<TRUSTS_ACCEPTORS>>,
+        ),
+        Model::broken(
+            "rendezvous_that_takes_over_the_item_of_a_dead_acceptor",
+            WrongResult,
+            item_of_killed_acceptor_is_received_by_value::<FlawedMix<TAKES_OVER>>,
         ),
     ]
 }
@@ -231,4 +243,115 @@ impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
     }
 
     fn leave(&self, _end: Direction) {}
+}
+
+/// A non-blocking send succeeds if a receiver waits in `accept`, which takes no such item.
+const TRUSTS_ACCEPTORS: u8 = 0;
+/// A receiver takes the item that a dead receiver has accepted, and its sender learns nothing of
+/// this. The item is both received and returned to its sender.
+const TAKES_OVER: u8 = 1;
+
+/// A rendezvous in which accepting an item disturbs the operations by value.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+struct FlawedMix<const FLAW: u8> {
+    rendezvous: SmallRendezvous,
+    /// 1 while a receiver accepts.
+    is_accepting: AtomicU32,
+    /// The lock of the receiver that accepts, and the item that it has accepted, or 0.
+    acceptor: RawRobustMutex,
+    accepted: AtomicU64,
+}
+
+impl<const FLAW: u8> Channel for FlawedMix<FLAW> {
+    type SendEndpoint<'a> = <SmallRendezvous as Channel>::SendEndpoint<'a>;
+    type RecvEndpoint<'a> = <SmallRendezvous as Channel>::RecvEndpoint<'a>;
+
+    fn attach_sender(&self) -> Result<Self::SendEndpoint<'_>, AttachError> {
+        self.rendezvous.attach_sender()
+    }
+
+    fn attach_receiver(&self) -> Result<Self::RecvEndpoint<'_>, AttachError> {
+        self.rendezvous.attach_receiver()
+    }
+}
+
+impl<const FLAW: u8> Unregistered for FlawedMix<FLAW> {
+    fn unregistered_sender(&self) -> Result<Self::SendEndpoint<'_>, AttachError> {
+        self.rendezvous.unregistered_sender()
+    }
+
+    fn unregistered_receiver(&self) -> Result<Self::RecvEndpoint<'_>, AttachError> {
+        self.rendezvous.unregistered_receiver()
+    }
+}
+
+impl<const FLAW: u8> Buffer for FlawedMix<FLAW> {
+    type Item = u64;
+
+    fn send_with(
+        &self,
+        endpoint: &Self::SendEndpoint<'_>,
+        item: u64,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<u64>> {
+        let sent = self.rendezvous.send_with(endpoint, item, timeout);
+        let is_trusted = FLAW == TRUSTS_ACCEPTORS
+            && timeout == Timeout::NonBlocking
+            && self.is_accepting.fetch_or(0, Relaxed) == 1;
+        if is_trusted { Ok(()) } else { sent }
+    }
+
+    fn recv_with(
+        &self,
+        endpoint: &Self::RecvEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<u64, RecvTimeoutError> {
+        let received = self.rendezvous.recv_with(endpoint, timeout);
+        match received {
+            Err(_) if FLAW == TAKES_OVER => self.take_over().ok_or(RecvTimeoutError::Timeout),
+            received => received,
+        }
+    }
+
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn capacity(&self) -> usize {
+        0
+    }
+}
+
+impl<const FLAW: u8> FlawedMix<FLAW> {
+    /// Takes the item that a dead receiver has accepted.
+    fn take_over(&self) -> Option<u64> {
+        let acquired = self.acceptor.lock_with(Timeout::NonBlocking).ok()?;
+        // SAFETY: this thread locked `acceptor` above.
+        unsafe { self.acceptor.unlock() };
+        if acquired == Acquired::Clean {
+            return None;
+        }
+        match self.accepted.swap(0, Relaxed) {
+            0 => None,
+            item => Some(item),
+        }
+    }
+}
+
+impl<const FLAW: u8> Accepts for FlawedMix<FLAW> {
+    fn accept_and_acknowledge(&self, timeout: Timeout) -> Option<u64> {
+        self.acceptor.lock_with(Timeout::NonBlocking).ok()?;
+        self.is_accepting.swap(1, Relaxed);
+        let delivery = self.rendezvous.accept_unregistered(timeout).ok();
+        let acknowledged = delivery.and_then(|delivery| {
+            self.accepted.swap(*delivery, Relaxed);
+            delivery.acknowledge().ok()
+        });
+        self.accepted.swap(0, Relaxed);
+        self.is_accepting.swap(0, Relaxed);
+        // SAFETY: this thread locked `acceptor` above.
+        unsafe { self.acceptor.unlock() };
+        acknowledged
+    }
 }

@@ -46,8 +46,10 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(two_waiting_receivers_get_one_item_each::<SmallRendezvous>());
     stage.run(acknowledgement_applies_to_its_own_item());
     stage.run(dropped_delivery_wakes_another_receiver());
-    stage.run(item_of_killed_acceptor_is_received_by_value());
-    stage.run(non_blocking_send_passes_an_acceptor());
+    stage.run(item_of_killed_acceptor_is_received_by_value::<
+        SmallRendezvous,
+    >());
+    stage.run(non_blocking_send_passes_an_acceptor::<SmallRendezvous>());
     stage.run(every_accept_method_delivers());
     stage.run(buffer::keeps_order::<SmallRendezvous>());
     stage.run(buffer::never_exceeds_capacity::<SmallRendezvous>());
@@ -120,7 +122,9 @@ fn is_left_empty<B: Unregistered<Item = u64>>(shared: &RendezvousState<B>) {
 }
 
 /// Checks that nothing is left, and that at most one item was sent and no other item was received.
-fn one_sent_item_is_received_at_most_once(shared: &RendezvousState<SmallRendezvous>) {
+fn one_sent_item_is_received_at_most_once<B: Unregistered<Item = u64>>(
+    shared: &RendezvousState<B>,
+) {
     is_left_empty(shared);
     let (received, sent) = (sum(&shared.received), sum(&shared.sent));
     assert!(
@@ -280,12 +284,24 @@ pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>()
         .victims(&[0])
 }
 
-/// Accepts an item and acknowledges it. Does nothing if no item arrives in time.
-fn acknowledge<const INDEX: usize>(shared: &RendezvousState<SmallRendezvous>) {
-    if let Ok(delivery) = shared.rendezvous.accept_unregistered(short_timeout())
-        && let Ok(item) = delivery.acknowledge()
-    {
-        record::<SmallRendezvous, INDEX>(shared, item);
+/// A rendezvous whose receivers also accept and acknowledge items.
+pub trait Accepts: Unregistered<Item = u64> + ShmSafe + 'static {
+    /// Accepts an item and acknowledges it. Returns `None` if no item arrives in time, or if its
+    /// sender withdraws it.
+    fn accept_and_acknowledge(&self, timeout: Timeout) -> Option<u64>;
+}
+
+impl Accepts for SmallRendezvous {
+    fn accept_and_acknowledge(&self, timeout: Timeout) -> Option<u64> {
+        let delivery = self.accept_unregistered(timeout).ok()?;
+        delivery.acknowledge().ok()
+    }
+}
+
+/// Accepts an item, acknowledges and records it. Does nothing if no item arrives in time.
+fn acknowledge<B: Accepts, const INDEX: usize>(shared: &RendezvousState<B>) {
+    if let Some(item) = shared.rendezvous.accept_and_acknowledge(short_timeout()) {
+        record::<B, INDEX>(shared, item);
     }
 }
 
@@ -327,7 +343,7 @@ pub fn item_is_acknowledged_or_returned() -> Scenario<RendezvousState<SmallRende
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
         send::<SmallRendezvous, 0>(shared, short_timeout())
     };
-    let receiver = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<0>(shared);
+    let receiver = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<_, 0>(shared);
     Scenario::new("item_is_acknowledged_or_returned", vec![sender, receiver])
         .verify(|shared| assert_eq!(sum(&shared.received), sum(&shared.sent), "received, sent"))
         .choices(8)
@@ -340,9 +356,9 @@ pub fn item_is_acknowledged_or_returned() -> Scenario<RendezvousState<SmallRende
 pub fn unacknowledged_item_is_delivered_again() -> Scenario<RendezvousState<SmallRendezvous>> {
     let dropping = |shared: &RendezvousState<SmallRendezvous>| {
         drop(shared.rendezvous.accept_unregistered(short_timeout()));
-        acknowledge::<0>(shared);
+        acknowledge::<_, 0>(shared);
     };
-    let other = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<1>(shared);
+    let other = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<_, 1>(shared);
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
         send::<SmallRendezvous, 0>(shared, short_timeout())
     };
@@ -385,7 +401,7 @@ pub fn acknowledgement_applies_to_its_own_item() -> Scenario<RendezvousState<Sma
     let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = vec![
         |shared| send::<SmallRendezvous, 0>(shared, short_timeout()),
         |shared| send::<SmallRendezvous, 1>(shared, short_timeout()),
-        acknowledge::<0>,
+        acknowledge::<_, 0>,
     ];
     Scenario::new("acknowledgement_applies_to_its_own_item", participants)
         .verify(received_equals_sent)
@@ -394,21 +410,16 @@ pub fn acknowledgement_applies_to_its_own_item() -> Scenario<RendezvousState<Sma
 
 /// If a receiver is killed while it has accepted an item, another receiver gets the item by value,
 /// or the acknowledgement of the killed receiver has reached the sender.
-pub fn item_of_killed_acceptor_is_received_by_value() -> Scenario<RendezvousState<SmallRendezvous>>
-{
-    let other = |shared: &RendezvousState<SmallRendezvous>| {
-        receive::<SmallRendezvous, 1>(shared, short_timeout())
-    };
-    let sender = |shared: &RendezvousState<SmallRendezvous>| {
-        send::<SmallRendezvous, 0>(shared, short_timeout())
-    };
-    Scenario::new(
-        "item_of_killed_acceptor_is_received_by_value",
-        vec![acknowledge::<0>, other, sender],
-    )
-    .verify(one_sent_item_is_received_at_most_once)
-    .choices(10)
-    .victims(&[0])
+pub fn item_of_killed_acceptor_is_received_by_value<B: Accepts>() -> Scenario<RendezvousState<B>> {
+    let participants: Vec<fn(&RendezvousState<B>)> = vec![
+        acknowledge::<B, 0>,
+        |shared| receive::<B, 1>(shared, short_timeout()),
+        |shared| send::<B, 0>(shared, short_timeout()),
+    ];
+    Scenario::new("item_of_killed_acceptor_is_received_by_value", participants)
+        .verify(one_sent_item_is_received_at_most_once)
+        .choices(10)
+        .victims(&[0])
 }
 
 /// A non-blocking send reaches a receiver that waits in `recv`, and never a receiver that waits in
@@ -416,13 +427,13 @@ pub fn item_of_killed_acceptor_is_received_by_value() -> Scenario<RendezvousStat
 ///
 /// One receiver accepts and the other receives by value. A non-blocking sender and a waiting sender
 /// each send an item.
-pub fn non_blocking_send_passes_an_acceptor() -> Scenario<RendezvousState<SmallRendezvous>> {
-    let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = vec![
-        acknowledge::<0>,
-        |shared| receive::<SmallRendezvous, 1>(shared, short_timeout()),
+pub fn non_blocking_send_passes_an_acceptor<B: Accepts>() -> Scenario<RendezvousState<B>> {
+    let participants: Vec<fn(&RendezvousState<B>)> = vec![
+        acknowledge::<B, 0>,
+        |shared| receive::<B, 1>(shared, short_timeout()),
         |shared| {
-            send::<SmallRendezvous, 0>(shared, Timeout::NonBlocking);
-            send::<SmallRendezvous, 1>(shared, short_timeout());
+            send::<B, 0>(shared, Timeout::NonBlocking);
+            send::<B, 1>(shared, short_timeout());
         },
     ];
     Scenario::new("non_blocking_send_passes_an_acceptor", participants)
