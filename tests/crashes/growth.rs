@@ -281,8 +281,8 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
     }
 }
 
-/// A stopped process that owns the lock is not dead, so it keeps the lock. A sender with a deadline
-/// times out.
+/// A stopped process that owns the lock is not dead, so it keeps the lock. Sends and receives with a
+/// deadline time out, and those that do not block fail.
 fn stopped_owner_delays_only_infinite_timeouts() {
     let named = Named::new("stopped");
     let region = Region::memfd("growth", 4096).expect("a region");
@@ -321,6 +321,13 @@ fn stopped_owner_delays_only_infinite_timeouts() {
     ] {
         let failed = sender.send_with(0, timeout);
         assert_eq!(failed, Err(SendTimeoutError::Timeout(0)));
+    }
+    let busy = Err(RecvTimeoutError::Failed(ChannelError::Busy));
+    assert_eq!(receiver.recv_with(Timeout::NonBlocking), busy);
+    for milliseconds in [0, 20] {
+        let timeout = Timeout::after(Duration::from_millis(milliseconds));
+        let failed = receiver.recv_with(timeout);
+        assert_eq!(failed, Err(RecvTimeoutError::Timeout));
     }
     other.signal(SIGCONT);
     sender.send(0).expect("the actor continues and unlocks");
