@@ -23,6 +23,10 @@ use crate::platform::constructor;
 /// A waiter that dies stays registered. A notifier that tries to wake the dead waiter waits
 /// forever. Use [`Condvar`](super::Condvar) where a process may be killed while it waits.
 ///
+/// If a thread is stopped while it registers or notifies, it keeps `entry`, or a wake-up that a
+/// registered waiter needs. Notifications and waits, even those with a timeout, then take until the
+/// thread continues.
+///
 /// # How it works
 /// | semaphore | permits |
 /// | --- | --- |
