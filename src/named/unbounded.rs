@@ -88,6 +88,8 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// temporary name on a file system without `O_TMPFILE` (see
 /// [`Region`](crate::Region#process-death)).
 ///
+/// If a thread other than the main thread calls `exec`, its handles never end.
+///
 /// # Fork
 /// Handles belong to the process that created them. Operations of a copy in a forked child fail
 /// with

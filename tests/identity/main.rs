@@ -12,7 +12,10 @@
 
 mod attach;
 mod cell;
+mod owner;
 mod page;
+mod roles;
+mod second_copy;
 mod subject;
 mod subjects;
 mod ways;
@@ -27,8 +30,11 @@ fn main() -> ExitCode {
         };
         let region = process::inherited(descriptor);
         match role.as_str() {
-            "own" => cell::own(&region, rest),
-            "look" => cell::look(&region, rest),
+            "own" => roles::own(&region, rest),
+            "assist" => roles::assist(&region, rest),
+            "look" => roles::look(&region, rest),
+            "run after exec" => roles::run_after_exec(),
+            "own in second copy" => second_copy::own(region, rest),
             "attach" => attach::run(&region),
             other => panic!("unknown role {other:?}"),
         }

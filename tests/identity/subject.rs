@@ -1,7 +1,8 @@
 //! A row of the matrix: a type, and what its owner, the copies and other processes do with it.
 
-use super::cell::Owner;
+use super::owner::Owner;
 use interlatch::{Region, RegionName};
+use std::time::Duration;
 
 /// What a process found, or what it should have found.
 pub type Found = Result<String, String>;
@@ -18,14 +19,16 @@ pub struct Subject {
     pub look: fn(&Scene<'_>) -> Found,
     /// What another process finds after the owner was killed.
     pub after_death: fn(&Scene<'_>) -> Found,
-    /// What the process of the test does in another thread meanwhile.
-    pub assist: fn(&Scene<'_>),
+    /// What an assistant, another process, does meanwhile.
+    pub assist: Option<fn(&Scene<'_>)>,
 }
 
 /// The memory and the name that the processes of a cell share.
 pub struct Scene<'a> {
     pub region: &'a Region,
     pub name: &'a RegionName,
+    /// The timeout of each wait.
+    pub timeout: Duration,
 }
 
 /// Returns what was found if `holds`, and fails otherwise.

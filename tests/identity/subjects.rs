@@ -1,6 +1,6 @@
 //! The rows of the matrix.
 
-use super::cell::Owner;
+use super::owner::Owner;
 use super::subject::{Found, Scene, Subject, found};
 use interlatch::channel::{
     AttachError, Borrowed, ChannelError, GrowthLimit, Loan, PipeBuffer, RingBorrow, RingLoan, Slot,
@@ -18,7 +18,6 @@ use interlatch::{
     Semaphore, UnboundedBuffer,
 };
 use interlatch_ipc::Pipeline;
-use interlatch_testing::process::TIMEOUT;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -71,7 +70,7 @@ pub static ALL: &[Subject] = &[
                 "locked for ever",
             )
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RawMutex`: guard",
@@ -99,7 +98,7 @@ pub static ALL: &[Subject] = &[
                 "locked for ever",
             )
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`Semaphore`: permit",
@@ -129,7 +128,7 @@ pub static ALL: &[Subject] = &[
                 "permit lost",
             )
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`SemaphorePair`: turn",
@@ -146,7 +145,7 @@ pub static ALL: &[Subject] = &[
         },
         look: |scene| found(has_no_turn(object(scene)), "no turn"),
         after_death: |scene| found(has_no_turn(object(scene)), "turn lost"),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`BoundedBuffer`: handles",
@@ -154,7 +153,7 @@ pub static ALL: &[Subject] = &[
         own: own_handles::<Bounded>,
         look: |scene| sides_are_open::<Bounded>(scene, "open"),
         after_death: |scene| sides_are_open::<Bounded>(scene, "handles stay counted"),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`MonitorBuffer`: handles",
@@ -162,7 +161,7 @@ pub static ALL: &[Subject] = &[
         own: own_handles::<Monitor>,
         look: |scene| sides_are_open::<Monitor>(scene, "open"),
         after_death: |scene| sides_are_open::<Monitor>(scene, "handles stay counted"),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RingBuffer`: handles",
@@ -170,7 +169,7 @@ pub static ALL: &[Subject] = &[
         own: own_handles::<RingBuffer<u64>>,
         look: ring_is_taken,
         after_death: ring_is_free,
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RingBuffer`: loan and borrow",
@@ -198,7 +197,7 @@ pub static ALL: &[Subject] = &[
             let has_items = object::<RingBuffer<u64>>(scene).len() == 2;
             ring_is_free(scene).and_then(|text| found(has_items, &format!("{text}, same items")))
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RobustMutex`: guard",
@@ -219,8 +218,8 @@ pub static ALL: &[Subject] = &[
             }
         },
         look: |scene| robust_mutex_is_locked(object(scene)),
-        after_death: |scene| robust_mutex_reports_death(object(scene)),
-        assist: nothing,
+        after_death: |scene| robust_mutex_reports_death(object(scene), scene.timeout),
+        assist: None,
     },
     Subject {
         name: "`RobustMutex`: lock of its own",
@@ -252,8 +251,11 @@ pub static ALL: &[Subject] = &[
             }
         },
         look: |scene| robust_mutex_is_locked(&object::<[RobustMutex<u64>; 2]>(scene)[0]),
-        after_death: |scene| robust_mutex_reports_death(&object::<[RobustMutex<u64>; 2]>(scene)[0]),
-        assist: nothing,
+        after_death: |scene| {
+            let mutex = &object::<[RobustMutex<u64>; 2]>(scene)[0];
+            robust_mutex_reports_death(mutex, scene.timeout)
+        },
+        assist: None,
     },
     Subject {
         name: "`RobustSemaphore`: permit",
@@ -273,11 +275,11 @@ pub static ALL: &[Subject] = &[
             found(matches!(acquired, Err(AcquireError::TimedOut)), "no permit")
         },
         after_death: |scene| {
-            let acquired = object::<RobustSemaphore<1>>(scene).acquire_timeout(TIMEOUT);
+            let acquired = object::<RobustSemaphore<1>>(scene).acquire_timeout(scene.timeout);
             let is_reported = acquired.is_ok_and(|permit| permit.is_owner_died());
             found(is_reported, "permit is back, death is reported")
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RobustSemaphorePair`: turn",
@@ -306,13 +308,13 @@ pub static ALL: &[Subject] = &[
         },
         after_death: |scene| {
             let pair: &RobustSemaphorePair<[PairSlot; 1]> = object(scene);
-            let turn = pair.write_timeout(TIMEOUT);
+            let turn = pair.write_timeout(scene.timeout);
             found(
                 turn.is_ok_and(|turn| turn.is_owner_died()),
                 "turn is back, death is reported",
             )
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RobustBoundedBuffer`: handles",
@@ -320,7 +322,7 @@ pub static ALL: &[Subject] = &[
         own: own_handles::<RobustBounded>,
         look: |scene| sides_are_open::<RobustBounded>(scene, "open"),
         after_death: |scene| sides_are_closed::<RobustBounded>(scene),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RobustBoundedBuffer`: loan and borrow",
@@ -358,10 +360,11 @@ pub static ALL: &[Subject] = &[
             found(loan.is_err() && borrowed.is_err(), "slots are taken")
         },
         after_death: |scene| {
-            let borrowed = object::<RobustBounded>(scene).borrow_with(Timeout::after(TIMEOUT));
+            let borrowed =
+                object::<RobustBounded>(scene).borrow_with(Timeout::after(scene.timeout));
             found(borrowed.is_ok_and(|item| *item == 1), "item is back")
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RobustMonitorBuffer`: handles",
@@ -369,7 +372,7 @@ pub static ALL: &[Subject] = &[
         own: own_handles::<RobustMonitor>,
         look: |scene| sides_are_open::<RobustMonitor>(scene, "open"),
         after_death: |scene| sides_are_closed::<RobustMonitor>(scene),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`Rendezvous`: handles",
@@ -394,7 +397,7 @@ pub static ALL: &[Subject] = &[
         },
         look: |scene| sides_are_open::<Rendezvous<u64>>(scene, "open"),
         after_death: |scene| sides_are_closed::<Rendezvous<u64>>(scene),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`Rendezvous`: delivery",
@@ -403,7 +406,7 @@ pub static ALL: &[Subject] = &[
             let receiver = object::<Rendezvous<u64>>(scene)
                 .receiver()
                 .expect("a free slot");
-            let delivery = receiver.accept_with(Timeout::after(TIMEOUT));
+            let delivery = receiver.accept_with(Timeout::after(scene.timeout));
             let use_copy = |copy: interlatch::channel::Delivery<'_, u64>| {
                 let acknowledged = copy.acknowledge();
                 found(acknowledged.is_err(), "acknowledge fails: Inherited")
@@ -420,18 +423,18 @@ pub static ALL: &[Subject] = &[
         },
         after_death: |scene| {
             let rendezvous: &Rendezvous<u64> = object(scene);
-            let delivery = rendezvous.accept_unregistered(Timeout::after(TIMEOUT));
+            let delivery = rendezvous.accept_unregistered(Timeout::after(scene.timeout));
             let received = delivery.map(|delivery| delivery.acknowledge());
             found(matches!(received, Ok(Ok(7))), "item is delivered again")
         },
-        assist: |scene| {
+        assist: Some(|scene| {
             let sender = object::<Rendezvous<u64>>(scene)
                 .sender()
                 .expect("a free slot");
             sender
-                .send_timeout(7, TIMEOUT)
+                .send_timeout(7, scene.timeout)
                 .expect("the test receives the item");
-        },
+        }),
     },
     Subject {
         name: "`BytePipe`: handles",
@@ -458,7 +461,7 @@ pub static ALL: &[Subject] = &[
         },
         look: |scene| sides_are_open::<Bytes>(scene, "open"),
         after_death: |scene| sides_are_closed::<Bytes>(scene),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`UnboundedBuffer`: handles",
@@ -482,12 +485,12 @@ pub static ALL: &[Subject] = &[
         },
         after_death: |scene| {
             let queue = UnboundedBuffer::<u64>::attach(scene.name).expect("the test created it");
-            let closed = are_closed(&queue);
+            let closed = are_closed(&queue)?;
             drop(queue);
             UnboundedBuffer::<u64>::remove(scene.name).expect("it exists");
-            closed
+            Ok(closed)
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`Mailbox`: outbox and inbox",
@@ -519,7 +522,7 @@ pub static ALL: &[Subject] = &[
             let inbox = mailbox.inbox();
             found(matches!(inbox, Err(AttachError::Closed(_))), "closed")
         },
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`PipeBuffer`: handles",
@@ -543,7 +546,7 @@ pub static ALL: &[Subject] = &[
         },
         look: |_| Ok("not shared".into()),
         after_death: |_| Ok("closed by the kernel".into()),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`RunningPipeline`",
@@ -567,7 +570,7 @@ pub static ALL: &[Subject] = &[
         },
         look: |_| Ok("not shared".into()),
         after_death: |_| Ok("its input ends".into()),
-        assist: nothing,
+        assist: None,
     },
     Subject {
         name: "`Region` that is removed on drop",
@@ -591,7 +594,7 @@ pub static ALL: &[Subject] = &[
             let exists = RegionOptions::attach(scene.name).is_ok();
             found(exists && scene.name.remove().is_ok(), "name stays")
         },
-        assist: nothing,
+        assist: None,
     },
 ];
 
@@ -665,8 +668,8 @@ fn robust_mutex_is_locked(mutex: &RobustMutex<u64>) -> Found {
     found(is_held, "locked")
 }
 
-fn robust_mutex_reports_death(mutex: &RobustMutex<u64>) -> Found {
-    let locked = mutex.lock_timeout(TIMEOUT);
+fn robust_mutex_reports_death(mutex: &RobustMutex<u64>, timeout: Duration) -> Found {
+    let locked = mutex.lock_timeout(timeout);
     found(
         matches!(locked, Err(RobustLockError::OwnerDied(_))),
         "death is reported",

@@ -6,6 +6,7 @@
 
 pub mod dying;
 pub mod harness;
+pub mod library;
 pub mod process;
 pub mod property;
 pub mod random;

@@ -58,6 +58,8 @@ use core::mem::offset_of;
 /// the next receiver. No other process loses a byte. Handles, forks, stopped processes and the
 /// limit of robust locks are as for [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
 ///
+/// If a thread other than the main thread calls `exec`, its handles never end.
+///
 /// # Ordering
 /// Writing a byte happens before the same byte is read. The internal lock provides all ordering.
 ///

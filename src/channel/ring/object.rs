@@ -68,6 +68,8 @@ use core::mem::offset_of;
 /// interval. The same delay can occur for a process that loses the right to call `membarrier(2)`
 /// after it created its handle.
 ///
+/// If a thread other than the main thread calls `exec`, its handles never end.
+///
 /// # Fork
 /// Handles, loans and borrows belong to the process that created them. Operations of a copy in a
 /// forked child fail with [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited).

@@ -64,6 +64,8 @@ use core::ops::Deref;
 /// expires withdraws without the lock, and returns at most 100 milliseconds after its deadline. The
 /// stopped process finds after it continues that the exchange did not happen.
 ///
+/// If a thread other than the main thread calls `exec`, its handles never end.
+///
 /// # Fork
 /// Handles and deliveries belong to the process that created them. Operations of a copy in a forked
 /// child fail with [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited), and

@@ -39,6 +39,8 @@ use std::time::Duration;
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder of such a permit sees
 /// [`is_owner_died`](RobustPermit::is_owner_died).
 ///
+/// If a thread other than the main thread calls `exec`, its permits never return.
+///
 /// # Fork
 /// Dropping the copy of a permit in a forked child does nothing.
 ///

@@ -45,6 +45,8 @@ use std::time::Duration;
 /// [`recheck_interval`](crate::sync::recheck_interval). The next holder sees
 /// [`is_owner_died`](RobustTurn::is_owner_died).
 ///
+/// If a thread other than the main thread calls `exec`, its turns never end.
+///
 /// # Fork
 /// A copy of a turn in a forked child cannot be finished: `finish` fails with
 /// [`AcquireError::Inherited`], and dropping the copy does nothing.
