@@ -17,7 +17,7 @@ use interlatch::{
     Rendezvous, RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore,
     Semaphore, UnboundedBuffer,
 };
-use interlatch_ipc::Pipeline;
+use interlatch_ipc::{Pipeline, PipelineError, Signal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -559,9 +559,15 @@ pub static ALL: &[Subject] = &[
                 .output(Stdio::null());
             let mut running = pipeline.spawn().expect("cat starts");
             let input = running.take_input();
-            if let Some(mut running) = owner.copy(running, |copy| {
+            if let Some(mut running) = owner.copy(running, |mut copy| {
+                let signalled = copy.signal_group(Signal::SIGKILL);
+                let waited = copy.try_wait();
                 drop(copy);
-                Ok("drop kills no process".to_owned())
+                found(
+                    matches!(signalled, Err(PipelineError::Inherited))
+                        && matches!(waited, Err(PipelineError::Inherited)),
+                    "fail: Inherited, drop kills no process",
+                )
             }) {
                 let runs = matches!(running.try_wait(), Ok(None));
                 owner.keep((running, input), |_| runs);

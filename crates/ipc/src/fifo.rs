@@ -48,6 +48,10 @@ use std::path::{Path, PathBuf};
 /// # Sources
 /// `mkfifo(3)` and `fifo(7)`.
 ///
+/// # Fork
+/// A `Fifo` is only a path, so a copy in a forked child works like the original. Dropping a `Fifo`
+/// removes nothing.
+///
 /// # Example
 /// ```
 /// use interlatch_ipc::{Fifo, FifoError};

@@ -29,6 +29,10 @@ const OVERHEAD: usize = 32;
 /// # Process death
 /// If a process dies while it sends a message, the message is sent completely or not at all.
 ///
+/// # Fork
+/// A forked child shares the socket: one of the processes receives each message. Dropping a copy
+/// closes only the descriptor of the child.
+///
 /// # Example
 /// ```
 /// use interlatch_ipc::{Link, LinkRecvError, LinkSendError, PacketLink};

@@ -26,6 +26,10 @@ const BACKLOG: i32 = 128;
 /// The path of a dead listener remains, and the kernel refuses connections to the path. Remove the
 /// path before binding it again.
 ///
+/// # Fork
+/// A forked child shares the socket: one of the processes accepts each connection. Dropping a copy
+/// closes the descriptor of the child and removes no name.
+///
 /// # Example
 /// ```
 /// use interlatch_ipc::{Link, PacketLink, SeqpacketListener};

@@ -49,6 +49,11 @@ const AHEAD: usize = 1 << 13;
 /// If a process dies while it sends, its peer gets [`LinkRecvError::Torn`]. If a process dies, the
 /// messages that it has read ahead are lost.
 ///
+/// # Fork
+/// A forked child shares the socket, but has its own copy of the messages that are partly sent or
+/// received. So only one of the processes may use the link. Dropping a copy closes only the
+/// descriptor of the child.
+///
 /// # Example
 /// ```
 /// use interlatch_ipc::{Link, StreamLink};

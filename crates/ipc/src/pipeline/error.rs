@@ -28,6 +28,10 @@ pub enum PipelineError {
     /// processes.
     #[error("cannot signal the pipeline: all of its processes have ended")]
     Ended,
+    /// The pipeline was inherited from the parent process by a fork, so the processes are not
+    /// children of this process.
+    #[error("the pipeline belongs to the parent process; start a pipeline in the forked child")]
+    Inherited,
     /// A system call failed.
     #[error("{call}: {error}")]
     System {

@@ -32,8 +32,9 @@ use std::time::Duration;
 /// See [`Pipeline`](super::Pipeline).
 ///
 /// # Fork
-/// Dropping the copy in a forked child kills no process and does not change the terminal. The
-/// waiting methods of the copy fail, because the processes are not children of the forked child.
+/// The processes belong to the process that started them. In a forked child, `signal_group` and the
+/// waiting methods of the copy fail with [`PipelineError::Inherited`] and read no captured output.
+/// Dropping the copy kills no process and does not change the terminal.
 ///
 /// # Example
 /// ```
@@ -166,13 +167,24 @@ impl RunningPipeline {
     /// get the signal too.
     ///
     /// # Errors
-    /// Returns an error if all processes have been reaped or all of them run as another user.
+    /// Returns an error if all processes have been reaped, all of them run as another user, or the
+    /// pipeline is inherited from the parent process.
     pub fn signal_group(&self, signal: Signal) -> Result<(), PipelineError> {
+        self.check_starter()?;
         match self.group_id() {
             _ if self.is_reaped || self.members.is_empty() => Err(PipelineError::Ended),
             Some(group) => killpg(Pid::from_raw(group), signal)
                 .map_err(|errno| PipelineError::io("killpg")(errno.into())),
             None => self.signal_each(signal),
+        }
+    }
+
+    /// Returns an error if another process started the pipeline. In a copy of that process, the
+    /// process IDs may be reused, and the captured output belongs to the original.
+    fn check_starter(&self) -> Result<(), PipelineError> {
+        match self.starter.is_inherited() {
+            true => Err(PipelineError::Inherited),
+            false => Ok(()),
         }
     }
 
@@ -198,7 +210,8 @@ impl RunningPipeline {
     /// Returns the status of each process, in the order of the commands.
     ///
     /// # Errors
-    /// Returns an error if other code of this program consumed the status of a process.
+    /// Returns an error if other code of this program consumed the status of a process, or if the
+    /// pipeline is inherited from the parent process.
     pub fn wait(&mut self) -> Result<Vec<ExitStatus>, PipelineError> {
         loop {
             if let Some(statuses) = self.wait_with(Timeout::Infinite)? {
@@ -251,6 +264,7 @@ impl RunningPipeline {
         &mut self,
         timeout: Timeout,
     ) -> Result<Option<Vec<ExitStatus>>, PipelineError> {
+        self.check_starter()?;
         drop((self.take_input(), self.take_output()));
         let mut is_over = false;
         loop {

@@ -31,6 +31,10 @@ use std::time::Duration;
 /// # Process death
 /// The kernel closes the descriptor when the process dies.
 ///
+/// # Fork
+/// A copy in a forked child receives the signals of the child. Dropping the copy unblocks the
+/// signals only in the child.
+///
 /// # Example
 /// ```
 /// use interlatch_ipc::{Signal, SignalFd};

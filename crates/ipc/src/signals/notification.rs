@@ -43,6 +43,10 @@ extern "C" fn add_permit(signal: i32) {
 ///
 /// # Process death
 /// A handler belongs to a process. After `exec` the signal has its default action.
+///
+/// # Fork
+/// A forked child inherits the handler: a signal to the child releases a permit too. Dropping the
+/// copy restores the action only in the child.
 #[derive(Debug)]
 #[must_use = "dropping this restores what the signal did before"]
 pub struct SignalNotification {

@@ -6,6 +6,7 @@
 
 mod blocked;
 mod descriptors;
+mod forked;
 mod interrupted;
 mod links;
 mod passing;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     if let Some((role, rest)) = process::role() {
         return match role.as_str() {
             "descriptors" => descriptors::run_role(),
+            "forked" => forked::run_role(&rest),
             "parent" => pipeline::run_parent(),
             "killed parent" => pipeline::run_killed_parent(),
             "mask" => pipeline::run_mask(),
@@ -52,5 +54,6 @@ fn main() -> ExitCode {
     tests.extend(links::tests());
     tests.extend(sockets::tests());
     tests.extend(passing::tests());
+    tests.extend(forked::tests());
     harness::run(tests)
 }
