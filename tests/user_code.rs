@@ -37,14 +37,14 @@ fn has_panicked<R>(action: impl FnOnce() -> R) -> bool {
     catch_unwind(AssertUnwindSafe(action)).is_err()
 }
 
-/// Waits until `condition` is true. Panics after 30 seconds.
+/// The timeout of each wait, which is much longer than the expected duration.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` is true. Panics after the timeout.
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "waits for {what}"
-        );
+        assert!(begin.elapsed() < TIMEOUT, "waits for {what}");
         thread::yield_now();
     }
 }
@@ -346,7 +346,7 @@ fn panic_of_a_repair_is_reported_again_and_reentry_fails() {
         .lock()
         .or_else(|error| error.repair(|_| panics()))));
     let guard = lock.lock_or_repair(|value| {
-        let again = lock.lock();
+        let again = lock.lock_timeout(TIMEOUT);
         assert!(
             matches!(again, Err(RobustLockError::AlreadyHeld)),
             "{again:?}"
@@ -437,7 +437,11 @@ fn leaked_guards_and_loans_exclude_as_if_they_were_held() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("space");
     std::mem::forget(lock.lock());
-    assert!(matches!(lock.lock(), Err(RobustLockError::AlreadyHeld)));
+    let again = lock.lock_timeout(TIMEOUT);
+    assert!(
+        matches!(again, Err(RobustLockError::AlreadyHeld)),
+        "{again:?}"
+    );
 
     let permits: &RobustSemaphore<1> = region.create("permits", ()).expect("space");
     std::mem::forget(permits.try_acquire());

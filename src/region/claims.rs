@@ -46,6 +46,10 @@ pub(super) struct Claim {
     config: u64,
     /// The identity of the type within this program. The identity that programs share is the
     /// [`ShmType`](crate::platform::ShmType), which is compared before an object is claimed.
+    ///
+    /// A claim never leaves its `Region`, so another build or another copy of this crate, whose ids
+    /// may differ, never compares it. The shared identity is not enough here: its trait is safe to
+    /// implement, so two types with the same identity may access the bytes in different ways.
     type_id: TypeId,
     /// The name for error messages, which is not unique.
     type_name: &'static str,

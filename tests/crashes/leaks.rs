@@ -131,7 +131,12 @@ pub fn run(region: &Region, role: &str) {
         "thread-local" => {
             let region: &'static Region = Box::leak(Box::new(map_again(region)));
             let lock = attach(region, "lock");
-            let keep = || KEPT.set(lock.lock().ok());
+            // The thread-local exists before the thread's first lock, so its destructor runs after
+            // all destructors of thread-locals that a lock registers.
+            let keep = || {
+                KEPT.set(None);
+                KEPT.set(lock.lock().ok());
+            };
             std::thread::spawn(keep).join().expect("no panic");
             report("ended");
         }
@@ -330,7 +335,7 @@ fn relocking_through_another_mapping_is_an_error() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let again = map_again(&region);
-    let (first, second) = (lock.lock(), attach(&again, "lock").lock());
+    let (first, second) = (lock.lock(), attach(&again, "lock").lock_timeout(TIMEOUT));
     assert!(
         matches!(second, Err(RobustLockError::AlreadyHeld)),
         "{second:?}"

@@ -4,7 +4,7 @@ use super::harness::Test;
 use super::hostile::HEADER;
 use interlatch::channel::Slot;
 use interlatch::platform::{AtomicU64, Ordering::Relaxed};
-use interlatch::region::{ConfigError, ShmObject};
+use interlatch::region::{ConfigError, ShmObject, TypeInfo};
 use interlatch::{
     BoundedBuffer, Buffer, Region, RegionError, RegionOptions, RingBuffer, RobustMutex, Semaphore,
     ShmSafe,
@@ -314,6 +314,21 @@ fn one_process_uses_an_object_as_one_type() {
             }
         }
     }
+    /// A type that claims the identity of another one, although its numbers are not atomic.
+    #[repr(C)]
+    #[derive(Debug)]
+    struct Impostor([u32; 4]);
+    impl interlatch::ShmType for Impostor {
+        const TYPE: &'static TypeInfo = one::Config::TYPE;
+    }
+    // SAFETY: the type consists of numbers without pointers, and no shared reference writes to
+    // them.
+    unsafe impl interlatch::ShmSafe for Impostor {
+        unsafe fn init_in_place(at: *mut Self) {
+            // SAFETY: the caller passes an aligned `at` that is valid for writes.
+            unsafe { at.write(Self([0; 4])) }
+        }
+    }
     let region = Region::memfd("aliases", 4096).expect("a page");
     let config: &one::Config = region.create("config", ()).expect("the region has room");
     let _: &one::Config = region.attach("config").expect("the same type");
@@ -325,6 +340,9 @@ fn one_process_uses_an_object_as_one_type() {
         text.contains("one::Config") && text.contains("two::Config"),
         "{text}"
     );
+    let error = region.attach::<Impostor>("config");
+    let error = error.expect_err("this process uses it as another type");
+    assert!(matches!(error, RegionError::UsedAs { .. }), "{error}");
     let error = region.attach::<numbers::Config>("config");
     let error = error.expect_err("its numbers are not atomic");
     assert!(matches!(error, RegionError::OtherType { .. }), "{error}");
@@ -332,8 +350,9 @@ fn one_process_uses_an_object_as_one_type() {
         config.0.len(),
         two::Config::new_leaked().0.len(),
         numbers::Config::new_leaked().0.len(),
+        Impostor::new_leaked().0.len(),
     );
-    assert_eq!(lengths, (4, 4, 4));
+    assert_eq!(lengths, (4, 4, 4, 4));
 }
 
 /// A peer changes the entry of the second object so that it overlaps the first object.
