@@ -33,10 +33,15 @@ pub fn models() -> Vec<Model> {
                 "slices_keep_order",
                 "killed_send_completes_or_has_no_effect",
                 "killed_receive_completes_or_has_no_effect",
-                "killed_mixed_sender_leaves_a_prefix",
             ],
         )
-        .bounded(1, &["items_slices_and_loans_keep_order"]);
+        .bounded(
+            1,
+            &[
+                "items_slices_and_loans_keep_order",
+                "killed_mixed_sender_leaves_a_prefix",
+            ],
+        );
     ring::all_with_two_slots::<SmallRing<2>>(&mut two);
     ring::all_of_ring_buffer(&mut two);
     let other_rings = vec![

@@ -1,6 +1,6 @@
 //! Broken rings: in each of them, one step is left out or moved.
 
-use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
+use interlatch::channel::{Channel, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::{
     AtomicU32, AtomicU64, ShmSafe, ShmType, TypeInfo, UnsafeCell, asymmetric, futex,
@@ -8,7 +8,9 @@ use interlatch::platform::{
 use interlatch::sync::Timeout;
 use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
 use interlatch_check::Model;
-use interlatch_contract::ring::{self, Receives, Ring, Sends};
+use interlatch_contract::ring::{
+    self, MixedReceives, MixedRing, MixedSends, Receives, Ring, Sends, SmallRing,
+};
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -44,6 +46,21 @@ pub fn models() -> Vec<Model> {
             "ring_that_disconnects_before_its_last_item",
             WrongResult,
             ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>,
+        ),
+        Model::broken(
+            "ring_whose_loan_sends_all_of_its_slots",
+            WrongResult,
+            ring::items_slices_and_loans_keep_order::<FlawedMix<SENDS_WHOLE_LOAN>>,
+        ),
+        Model::broken(
+            "ring_whose_borrow_receives_all_of_its_items",
+            WrongResult,
+            ring::items_slices_and_loans_keep_order::<FlawedMix<RECEIVES_WHOLE_BORROW>>,
+        ),
+        Model::broken(
+            "ring_that_publishes_a_value_with_the_next_item",
+            WrongResult,
+            ring::killed_mixed_sender_leaves_a_prefix::<FlawedMix<PUBLISHES_LATE>>,
         ),
     ]
 }
@@ -280,5 +297,101 @@ impl<const FLAW: u8, const SLOTS: usize> Drop for Cursor<'_, FLAW, SLOTS> {
         if other_flags.fetch_and(!ASLEEP, Release) & ASLEEP != 0 {
             futex::wake(other_flags, 1);
         }
+    }
+}
+
+/// A loan sends the slots that its borrower did not fill, so the receiver gets items that were not
+/// sent.
+const SENDS_WHOLE_LOAN: u8 = 0;
+/// A borrow receives the items that its borrower leaves in the ring, so an item is lost.
+const RECEIVES_WHOLE_BORROW: u8 = 1;
+/// A send by value publishes its item with the next send. If the sender dies before that, an item
+/// is lost whose send has returned.
+const PUBLISHES_LATE: u8 = 2;
+
+/// A ring in which one way of passing items is wrong beside the other ways.
+#[repr(transparent)]
+#[derive(Debug, ShmSafe)]
+struct FlawedMix<const FLAW: u8>(SmallRing<2>);
+
+struct FlawedSender<'a, const FLAW: u8> {
+    sender: Sender<'a, SmallRing<2>>,
+    unpublished: Option<u64>,
+}
+
+struct FlawedReceiver<'a, const FLAW: u8>(Receiver<'a, SmallRing<2>>);
+
+impl<const FLAW: u8> Ring for FlawedMix<FLAW> {
+    fn sender(&self) -> Option<impl Sends + '_> {
+        Channel::sender(&self.0).ok()
+    }
+
+    fn receiver(&self) -> Option<impl Receives + '_> {
+        Channel::receiver(&self.0).ok()
+    }
+}
+
+impl<const FLAW: u8> MixedRing for FlawedMix<FLAW> {
+    fn mixed_sender(&self) -> Option<impl MixedSends + '_> {
+        let sender = Channel::sender(&self.0).ok()?;
+        Some(FlawedSender::<FLAW> {
+            sender,
+            unpublished: None,
+        })
+    }
+
+    fn mixed_receiver(&self) -> Option<impl MixedReceives + '_> {
+        Channel::receiver(&self.0).ok().map(FlawedReceiver::<FLAW>)
+    }
+}
+
+impl<const FLAW: u8> FlawedSender<'_, FLAW> {
+    fn publish(&mut self, timeout: Timeout) -> bool {
+        let unpublished = self.unpublished.take();
+        unpublished.is_none_or(|item| self.sender.send_value(item, timeout))
+    }
+}
+
+impl<const FLAW: u8> MixedSends for FlawedSender<'_, FLAW> {
+    fn send_value(&mut self, item: u64, timeout: Timeout) -> bool {
+        if FLAW == PUBLISHES_LATE {
+            self.unpublished = Some(item);
+            return true;
+        }
+        self.sender.send_value(item, timeout)
+    }
+
+    fn send_slice_of_one(&mut self, item: u64, timeout: Timeout) -> bool {
+        self.publish(timeout) && self.sender.send_slice_of_one(item, timeout)
+    }
+
+    fn send_in_place(&mut self, item: u64, timeout: Timeout) -> bool {
+        if FLAW != SENDS_WHOLE_LOAN {
+            return self.publish(timeout) && self.sender.send_in_place(item, timeout);
+        }
+        let Ok(mut loan) = self.sender.loan_with(2, timeout) else {
+            return false;
+        };
+        loan[0] = item;
+        loan.send();
+        true
+    }
+}
+
+impl<const FLAW: u8> Receives for FlawedReceiver<'_, FLAW> {
+    fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
+        Receives::recv(&mut self.0, items, timeout)
+    }
+}
+
+impl<const FLAW: u8> MixedReceives for FlawedReceiver<'_, FLAW> {
+    fn recv_first_in_place(&mut self, timeout: Timeout) -> Option<u64> {
+        if FLAW != RECEIVES_WHOLE_BORROW {
+            return self.0.recv_first_in_place(timeout);
+        }
+        let borrowed = self.0.borrow_with(2, timeout).ok()?;
+        let item = borrowed[0];
+        borrowed.receive();
+        Some(item)
     }
 }
