@@ -10,6 +10,7 @@ use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::Scenario;
 use interlatch_contract::semaphore;
+use interlatch_contract::semaphore_pair::{self, BatchedPair};
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -82,6 +83,16 @@ pub fn models() -> Vec<Model> {
             WrongResult,
             releases_own_side,
         ),
+        Model::broken(
+            "semaphore_pair_whose_cancelled_batch_goes_to_the_other_side",
+            WrongResult,
+            semaphore_pair::single_and_batched_turns_alternate::<CancelsToOtherSide>,
+        ),
+        Model::broken(
+            "semaphore_whose_mark_for_waiters_counts_as_a_permit",
+            DataRace,
+            semaphore::acquisitions_of_every_kind_exclude::<FlawedSemaphore<COUNTS_THE_MARK>>,
+        ),
     ]
 }
 
@@ -111,6 +122,9 @@ const TIMED_OUT_KEEPS_A_PERMIT: u8 = 9;
 const TAKES_ALL: u8 = 10;
 /// A spinning acquirer that sees a permit takes it without checking again, so two processes race.
 const TRUSTS_ITS_SPIN: u8 = 11;
+/// A guard that does not wait takes the mark for waiters for a permit, so it races with a holder
+/// that has waited.
+const COUNTS_THE_MARK: u8 = 12;
 
 const WAITERS: u32 = 1;
 const PERMIT: u32 = 2;
@@ -232,6 +246,26 @@ impl<const FLAW: u8> RawSemaphore for FlawedSemaphore<FLAW> {
     }
 }
 
+impl<const FLAW: u8> semaphore::GuardedSemaphore for FlawedSemaphore<FLAW> {
+    fn hold(&self, timeout: Timeout, is_forgotten: bool, work: impl FnOnce()) -> bool {
+        let is_marked = || {
+            let found = self
+                .state
+                .compare_exchange(WAITERS, WAITERS, Acquire, Relaxed);
+            found.is_ok()
+        };
+        let is_flawed = FLAW == COUNTS_THE_MARK && timeout == Timeout::NonBlocking;
+        let is_acquired = self.acquire_with(timeout) || (is_flawed && is_marked());
+        if is_acquired {
+            work();
+        }
+        if is_acquired && !is_forgotten {
+            self.release(1).expect("far below the maximum");
+        }
+        is_acquired
+    }
+}
+
 /// A semaphore pair in which each side releases its own semaphore, so no side waits for the other
 /// side.
 #[repr(C)]
@@ -258,4 +292,31 @@ fn releases_own_side() -> Scenario<ReleasesOwnSide> {
         turn.cancel();
     };
     Scenario::new("releases_own_side", vec![writer, reader])
+}
+
+/// A semaphore pair in which a cancelled batch goes to the other side. A cancelled single turn
+/// returns to its own side.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+struct CancelsToOtherSide(SemaphorePair);
+
+impl BatchedPair for CancelsToOtherSide {
+    fn write(&self, work: impl FnOnce()) {
+        BatchedPair::write(&self.0, work);
+    }
+
+    fn read(&self, work: impl FnOnce()) {
+        BatchedPair::read(&self.0, work);
+    }
+
+    fn write_some(&self, max: u32, work: impl FnOnce(u32) -> u32) {
+        self.0.write_some(max, |count| {
+            work(count);
+            count
+        });
+    }
+
+    fn read_some(&self, max: u32, work: impl FnOnce(u32) -> u32) {
+        self.0.read_some(max, work);
+    }
 }

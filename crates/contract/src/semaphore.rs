@@ -1,6 +1,6 @@
 //! The promises of a counting semaphore.
 
-use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial, short_timeout};
 use interlatch::platform::{AtomicU32, Deadline, Ordering, ShmSafe};
 use interlatch::sync::{MAX_PERMITS, RawSemaphore, Semaphore, Timeout};
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub fn all_of_semaphore(stage: &mut impl Stage) {
     stage.run(guards_exclude_with_one_permit(2));
     stage.run(guards_exclude_with_one_permit(3));
     stage.run(every_acquire_method_acquires());
+    stage.run(acquisitions_of_every_kind_exclude::<Semaphore>());
 }
 
 /// Runs the scenarios that even a semaphore in a pipe can run.
@@ -332,6 +333,64 @@ pub fn every_acquire_method_acquires() -> Scenario<Semaphore> {
     };
     Scenario::new("every_acquire_method_acquires", vec![alone])
         .verify(|semaphore| assert_eq!(semaphore.permits(), 1))
+}
+
+/// A semaphore whose permits are also held by guards.
+pub trait GuardedSemaphore: RawSemaphore + ShmSafe + 'static {
+    /// Acquires a guard, calls `work`, and drops or forgets the guard. Returns false if no permit
+    /// was available in time.
+    fn hold(&self, timeout: Timeout, is_forgotten: bool, work: impl FnOnce()) -> bool;
+}
+
+impl GuardedSemaphore for Semaphore {
+    fn hold(&self, timeout: Timeout, is_forgotten: bool, work: impl FnOnce()) -> bool {
+        let permit = match timeout {
+            Timeout::NonBlocking => self.try_acquire(),
+            Timeout::At(deadline) => self.acquire_deadline(deadline),
+            Timeout::Infinite => Some(self.acquire()),
+        };
+        let Some(permit) = permit else { return false };
+        work();
+        if is_forgotten {
+            permit.forget();
+        }
+        true
+    }
+}
+
+/// Acquisitions by guards, by number, with a timeout and without waiting exclude each other.
+///
+/// One process forgets a guard, releases its permit by number, and tries once more. The other
+/// process acquires a batch with a timeout, and then waits for a guard. If one way leaves a state
+/// that another way misreads, the increments race, a permit is lost, or a waiter hangs.
+pub fn acquisitions_of_every_kind_exclude<P: GuardedSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let guards = |shared: &SemaphoreState<P>| {
+        let increment = || shared.number.increment();
+        shared.one.hold(Timeout::Infinite, true, increment);
+        release(&shared.one, 1);
+        let is_held = shared.one.hold(Timeout::NonBlocking, false, increment);
+        shared.acquired[0].set(is_held.into());
+    };
+    let batches = |shared: &SemaphoreState<P>| {
+        let count = shared.one.acquire_some_with(2, short_timeout());
+        assert!(count <= 1, "acquired {count} of 1 permit");
+        if count == 1 {
+            shared.number.increment();
+            release(&shared.one, count);
+        }
+        shared.acquired[1].set(count.into());
+        let increment = || shared.number.increment();
+        shared.one.hold(Timeout::Infinite, false, increment);
+    };
+    let participants = vec![guards as fn(&SemaphoreState<P>), batches];
+    Scenario::new("acquisitions_of_every_kind_exclude", participants)
+        .verify(|shared| {
+            let [one, other] = &shared.acquired;
+            assert_eq!(shared.number.get(), 2 + one.get() + other.get());
+            let left = shared.one.acquire_some_with(2, Timeout::NonBlocking);
+            assert_eq!(left, 1, "a permit is lost or was added");
+        })
+        .choices(4)
 }
 
 /// An acquirer that times out acquires no permit, and consumes no wake-up that another waiter
