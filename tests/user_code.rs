@@ -162,7 +162,8 @@ fn panic_of_a_semaphore_during_a_wait_unlocks_no_other_holder() {
 
 #[test]
 fn panic_of_a_semaphore_does_not_keep_a_condvar_closed() {
-    let lock = RawMutex::new();
+    // A waiter that never ends must not keep the test from failing, so it is not scoped.
+    let lock: &'static RawMutex = Box::leak(Box::new(RawMutex::new()));
     let is_first = Arc::new(AtomicBool::new(true));
     let mut parts = parts();
     let first = is_first.clone();
@@ -172,13 +173,12 @@ fn panic_of_a_semaphore_does_not_keep_a_condvar_closed() {
         }
     });
     let condvar = SemaphoreCondvar::from_parts(parts);
+    let condvar: &'static SemaphoreCondvar<Hooked> = Box::leak(Box::new(condvar));
     let soon = || Timeout::after(Duration::from_millis(1));
     assert!(has_panicked(|| condvar.wait_with(&mut lock.lock(), soon())));
-    let again = thread::scope(|scope| {
-        let waiter = scope.spawn(|| condvar.wait_with(&mut lock.lock(), soon()));
-        wait_until("a second wait", || waiter.is_finished());
-        waiter.join().expect("no panic")
-    });
+    let waiter = thread::spawn(move || condvar.wait_with(&mut lock.lock(), soon()));
+    wait_until("a second wait", || waiter.is_finished());
+    let again = waiter.join().expect("no panic");
     assert!(!again, "there was no notification");
 }
 
@@ -373,11 +373,13 @@ fn panic_of_a_wait_condition_unlocks_and_reentry_finds_the_lock_held() {
         *value < 2
     });
     drop(guard);
+    let free = || lock.try_lock_for(TIMEOUT).expect("a free lock");
+    let mut guard = free();
     assert!(has_panicked(
-        || changed.wait_while(&mut lock.lock(), |_| panics())
+        move || changed.wait_while(&mut guard, |_| panics())
     ));
-    let timeout = Duration::from_secs(1);
-    let wait = || changed.wait_timeout_while(&mut lock.lock(), timeout, |_| panics());
+    let (changed, mut guard) = (Condvar::new(), free());
+    let wait = move || changed.wait_timeout_while(&mut guard, TIMEOUT, |_| panics());
     assert!(has_panicked(wait));
     assert_eq!(*lock.try_lock().expect("a free lock"), 2);
 }
