@@ -10,6 +10,7 @@ mod load;
 pub mod pipe;
 pub(super) mod robust;
 pub mod spin;
+mod thread;
 mod wiped;
 
 pub use cell::UnsafeCell;

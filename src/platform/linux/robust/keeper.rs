@@ -26,11 +26,10 @@
 
 use super::word::RobustWord;
 use super::{THREAD, list::List};
-use crate::platform::linux::{AtomicU32, AtomicUsize, futex};
+use crate::platform::linux::{AtomicU32, AtomicUsize, futex, thread};
 use core::ffi::c_void;
-use core::mem::MaybeUninit;
 use core::ops::Range;
-use core::ptr::{null, null_mut};
+use core::ptr::null;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// The maximum number of words that the keeper holds.
@@ -143,46 +142,11 @@ impl Keeper {
     }
 }
 
-/// Starts the thread with all signals blocked, so that no signal handler runs on it.
+/// Starts the keeper's thread.
 fn start(keeper: &'static Keeper) -> bool {
     let argument = core::ptr::from_ref(keeper).cast_mut().cast::<c_void>();
-    let mut blocked = MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: the calls write only into the two sets.
-    unsafe {
-        libc::sigfillset(blocked.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr());
-    }
-    // The stack of a program with large thread-locals must be larger than the small one.
-    let is_started = spawn(argument, Some(SMALL_STACK)) || spawn(argument, None);
-    // SAFETY: the first call has initialized `before`.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
-    is_started
-}
-
-const SMALL_STACK: usize = 128 << 10;
-
-fn spawn(argument: *mut c_void, stack: Option<usize>) -> bool {
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::zeroed();
-    let mut thread = MaybeUninit::<libc::pthread_t>::zeroed();
-    // SAFETY: the first call initializes the attributes, which the others use. The thread runs
-    // `keep` with a pointer that stays valid.
-    unsafe {
-        if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
-            return false;
-        }
-        let mut is_possible = libc::pthread_attr_setdetachstate(
-            attributes.as_mut_ptr(),
-            libc::PTHREAD_CREATE_DETACHED,
-        ) == 0;
-        if let Some(stack) = stack {
-            is_possible &= libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack) == 0;
-        }
-        is_possible = is_possible
-            && libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), keep, argument) == 0;
-        libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        is_possible
-    }
+    // SAFETY: `keep` needs the mailbox, which stays mapped until the process ends.
+    unsafe { thread::start(keep, argument) }
 }
 
 /// The keeper's thread, which never ends.
