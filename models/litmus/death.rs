@@ -3,6 +3,7 @@
 use super::Litmus;
 use super::outcomes::check_pinned;
 use interlatch::ShmSafe;
+use interlatch::platform::futex::WatchedWord;
 use interlatch::platform::robust::{OWNER_DIED, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, Ordering::*, futex};
 use interlatch::region::{ShmType, TypeInfo};
@@ -23,6 +24,10 @@ pub fn all() -> Vec<Litmus> {
         Litmus::new("word_of_another_owner_is_unchanged", another_owner),
         Litmus::new("pending_free_word_wakes_one_waiter", pending_word_wakes),
         Litmus::new("sleepers_recheck_after_a_death", recheck),
+        Litmus::new(
+            "sleepers_recheck_only_the_words_that_they_watch",
+            recheck_words,
+        ),
     ]
 }
 
@@ -260,5 +265,39 @@ fn recheck() -> Result<String, String> {
         &values,
         &BTreeSet::from([[1, 0, 0]]),
         "a recheck replaces the wake that a dead process did not make",
+    )
+}
+
+/// Process 0 changes word `two` and dies before it wakes the sleeper on word `one`.
+fn recheck_words() -> Result<String, String> {
+    fn write(words: &Words) {
+        words.two.swap(1, Relaxed);
+        words.one.swap(1, Relaxed);
+        futex::wake(&words.one, 1);
+    }
+    fn write_after_death(words: &Words) {
+        words.two.swap(1, Relaxed);
+    }
+    let fails = |sleep: fn(&Words)| {
+        let build = move || {
+            let participants = vec![write, sleep, write_after_death];
+            Scenario::new("dies", participants).victims(&[0])
+        };
+        catch_unwind(AssertUnwindSafe(|| final_values(build))).is_err()
+    };
+    let watches_one = |words: &Words| {
+        futex::wait(&words.one, 0, None);
+    };
+    let watches_both = |words: &Words| {
+        futex::wait_watching(&words.one, 0, None, &[WatchedWord::new(&words.two, 0)]);
+    };
+    let has_a_timer = |words: &Words| {
+        futex::wait_or_recheck(&words.one, 0, None);
+    };
+    check_pinned(
+        &[fails(watches_one), fails(watches_both), fails(has_a_timer)],
+        &[true, false, false],
+        "a change of another word ends a sleep after a death only if the sleeper watches that word \
+         or has a timer",
     )
 }

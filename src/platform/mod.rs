@@ -12,7 +12,9 @@
 //! - If a process loads a word and later writes it, create the word with [`new_tracked`]. Use
 //!   [`load_hint`] to get the expected value for the first try of a compare-exchange.
 //! - Sleep with [`futex::wait`] and wake with [`futex::wake`]. A wait may return spuriously and
-//!   orders no memory, so read the word again after it. Spin before it with [`spin::Spin`].
+//!   orders no memory, so read the word again after it. If a death may change the awaited condition
+//!   without a change of the word, use [`futex::wait_watching`] or [`futex::wait_or_recheck`]. Spin
+//!   before a wait with [`spin::Spin`].
 //! - If a lock must survive the death of its holder, keep its word in a [`robust::RobustWord`] and
 //!   follow the order of steps in [`robust`].
 //! - Do not use a lock of std, a thread-local or a static for shared state, because the model does
@@ -28,7 +30,7 @@
 //! | [`fence`] | core's | loom's; the model is not reported as exhaustive |
 //! | [`new_tracked`], [`new_tracked_u64`] | an atomic | loom misses no execution, at a price |
 //! | [`UnsafeCell`] | core's | loom's; a data race fails the model |
-//! | [`futex`] | `FUTEX_WAIT_BITSET`, `FUTEX_WAKE` | a queue in plain memory outside loom |
+//! | [`futex`] | `FUTEX_WAIT_BITSET`, `FUTEX_WAKE`, a thread that rechecks | a queue in plain memory outside loom |
 //! | [`identity`] | a generation that a forked child does not share | no process is a copy |
 //! | [`load_hint`] | a plain load | a constant, since the value is only compared |
 //! | [`load_latest`] | a load, perhaps of an older value | the newest value, in a step of its own |
@@ -102,6 +104,6 @@ pub enum Wake {
     TimedOut,
     /// The recheck interval ended. A wake-up may have been lost with a dead process.
     Recheck,
-    /// The wait ended spuriously, for example because a signal handler ran.
+    /// The wait ended spuriously: there was no notification, or the word is unchanged after it.
     Interrupted,
 }

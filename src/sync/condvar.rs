@@ -353,7 +353,14 @@ impl Condvar {
     /// Returns false if the timeout expired.
     fn sleep(&self, marked: u32, deadline: Option<Deadline>, at_recheck: AtRecheck) -> bool {
         loop {
-            match futex::wait(&self.word, marked, deadline) {
+            let wake = match at_recheck {
+                // Every notification since `marked` changes the word, so a recheck of the word
+                // finds a lost wake-up.
+                AtRecheck::SleepOn => futex::wait(&self.word, marked, deadline),
+                // A notifier may die before it changes the word.
+                AtRecheck::Return => futex::wait_or_recheck(&self.word, marked, deadline),
+            };
+            match wake {
                 Wake::TimedOut => return false,
                 Wake::Woken | Wake::Changed => return true,
                 Wake::Recheck if at_recheck == AtRecheck::Return => return true,

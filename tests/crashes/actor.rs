@@ -2,8 +2,8 @@
 
 use super::process::inherited;
 use super::{
-    flow, forks, growth, leaks, libraries, lock, mailbox, mixed, names, peers, rendezvous, ring,
-    soak, stopped, sweep, waits, wakeups,
+    flow, forks, growth, leaks, libraries, lock, mailbox, mixed, names, peers, rechecks,
+    rendezvous, ring, soak, stopped, sweep, waits, wakeups,
 };
 use interlatch::{Region, ShmSafe};
 use std::process::ExitCode;
@@ -25,6 +25,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some(("mailbox", role)) => mailbox::run(&region, role),
         Some(("growth", role)) => growth::run(&region, role),
         Some(("names", role)) => names::run(&region, role),
+        Some(("rechecks", role)) => rechecks::run(&region, role),
         Some(("ring", role)) => ring::run(&region, role),
         Some(("rendezvous", role)) => rendezvous::run(&region, role),
         Some(("soak", role)) => soak::run(&region, role),

@@ -15,6 +15,7 @@ mod mixed;
 mod names;
 mod peers;
 mod pthread;
+mod rechecks;
 mod rendezvous;
 mod ring;
 mod soak;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     tests.extend(mixed::tests());
     tests.extend(wakeups::tests());
     tests.extend(waits::tests());
+    tests.extend(rechecks::tests());
     tests.extend(stopped::tests());
     tests.extend(peers::tests());
     tests.extend(sweep::tests());

@@ -268,11 +268,9 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
     /// Sleeps until the peer moves its position or closes its end. Spurious returns are possible.
     /// Returns `false` after the deadline.
     fn sleep(&self, deadline: Option<Deadline>) -> bool {
-        let peer_end = self.peer_end;
-        self.own_end
-            .sleep_unless(self.peer_position, deadline, |peer| {
-                self.available_at(peer) > 0 || peer_end.is_disconnected()
-            })
+        let peer = (self.peer_end, self.peer_position);
+        let has_slot = |position| self.available_at(position) > 0;
+        self.own_end.sleep_unless(peer, deadline, has_slot)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::channel::{AttachError, ChannelError, Direction, EndState};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::futex::WatchedWord;
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, AtomicU64, Deadline, MemoryReader, OffsetReader, Wake, asymmetric, constructor,
@@ -129,6 +130,15 @@ impl RingEnd {
         load_latest_acquire(&self.flags) & CLOSED != 0 || self.owner.is_owner_died()
     }
 
+    /// Returns the words whose change disconnects this end, with their values, unless the end is
+    /// already disconnected.
+    fn watch_disconnection(&self) -> Option<[WatchedWord<'_>; 2]> {
+        let owner = self.owner.watch_owner_death()?;
+        // Acquire pairs with the Release in `close`.
+        let flags = load_latest_acquire(&self.flags);
+        (flags & CLOSED == 0).then_some([WatchedWord::new(&self.flags, flags), owner])
+    }
+
     /// Makes the peer perform a read-modify-write of this end's flags for each item from now on.
     pub(super) fn require_exchanges(&self) {
         self.flags.fetch_or(NO_MEMBARRIER, Relaxed);
@@ -163,14 +173,17 @@ impl RingEnd {
         }
     }
 
-    /// Sleeps until the peer calls `wake`, unless `is_ready` returns true for the peer's position.
+    /// Sleeps until the peer calls `wake`, unless `has_slot` returns true for the peer's position
+    /// or the peer's end is disconnected.
     ///
-    /// Returns `false` if the deadline has passed. Only the owner of this end calls this method.
+    /// If the peer dies before it calls `wake`, the change of its position or of its end ends the
+    /// sleep. Returns `false` if the deadline has passed. Only the owner of this end calls this
+    /// method.
     pub(super) fn sleep_unless(
         &self,
-        peer: &Position,
+        (peer_end, peer): (&Self, &Position),
         deadline: Option<Deadline>,
-        is_ready: impl FnOnce(u64) -> bool,
+        has_slot: impl FnOnce(u64) -> bool,
     ) -> bool {
         // Acquire pairs with the Release in `wake`. A call of `wake` either comes before this
         // operation, which then observes the change, or comes after it and observes `ASLEEP`.
@@ -181,9 +194,16 @@ impl RingEnd {
             0 => asymmetric::load_after_heavy_barrier(peer.word()),
             _ => peer.word().load(Relaxed),
         };
-        let wake = match is_ready(position) {
-            true => Wake::Changed,
-            false => futex::wait(&self.flags, seen, deadline),
+        let watched = match has_slot(position) {
+            true => None,
+            false => peer_end.watch_disconnection(),
+        };
+        let wake = match watched {
+            None => Wake::Changed,
+            Some([flags, owner]) => {
+                let others = [WatchedWord::low_half(peer.word(), position), flags, owner];
+                futex::wait_watching(&self.flags, seen, deadline, &others)
+            }
         };
         // Relaxed: the flag only says whether a wake-up is needed.
         self.flags.fetch_and(!ASLEEP, Relaxed);

@@ -11,6 +11,7 @@ pub mod pipe;
 pub(super) mod robust;
 pub mod spin;
 mod thread;
+mod watcher;
 mod wiped;
 
 pub use cell::UnsafeCell;

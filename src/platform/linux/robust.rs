@@ -44,7 +44,7 @@ mod list;
 mod namespace;
 mod page;
 mod pages;
-mod pin;
+pub(super) mod pin;
 mod process;
 mod range;
 mod thread_end;

@@ -14,8 +14,9 @@
 //! hide executions.
 
 use super::event::{Action, Site};
-use super::{AtomicU32, Deadline, choice, death, weakening, world};
+use super::{AtomicU32, AtomicU64, Deadline, choice, death, weakening, world};
 use crate::platform::Wake;
+use core::marker::PhantomData;
 use core::panic::Location;
 
 /// Returns the deadline unchanged, since a deadline of the model may pass at any step.
@@ -27,9 +28,56 @@ pub fn internal_lock_deadline(deadline: Option<Deadline>) -> Option<Deadline> {
     deadline
 }
 
-/// Sleeps until another process wakes the word, if the word still holds `expected`.
+/// Sleeps until another process wakes the word, if the word still holds `expected`. After a death,
+/// the sleeper also wakes if the word has another value.
 #[track_caller]
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
+    wait_watching(word, expected, deadline, &[])
+}
+
+/// A word that [`wait_watching`] watches besides its own: its number and its value.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchedWord<'a>((u32, u32), PhantomData<&'a AtomicU32>);
+
+impl<'a> WatchedWord<'a> {
+    /// Watches a word, which had this value.
+    pub fn new(word: &'a AtomicU32, value: u32) -> Self {
+        Self((word.number(), value), PhantomData)
+    }
+
+    /// Watches the low half of a word with 64 bits, which had this value.
+    pub fn low_half(word: &'a AtomicU64, value: u64) -> Self {
+        Self((word.number(), value as u32), PhantomData)
+    }
+}
+
+/// Sleeps like [`wait`]. After a death, the sleeper also wakes if one of the other words has
+/// another value.
+#[track_caller]
+pub fn wait_watching(
+    word: &AtomicU32,
+    expected: u32,
+    deadline: Option<Deadline>,
+    others: &[WatchedWord<'_>],
+) -> Wake {
+    let watched = others.iter().map(|other| other.0);
+    let watched = core::iter::once((word.number(), expected)).chain(watched);
+    wait_with(word, expected, deadline, watched.collect())
+}
+
+/// Sleeps like [`wait`]. After a death, the sleeper also wakes if any word has changed.
+#[track_caller]
+pub fn wait_or_recheck(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
+    wait_with(word, expected, deadline, Vec::new())
+}
+
+#[track_caller]
+fn wait_with(
+    word: &AtomicU32,
+    expected: u32,
+    deadline: Option<Deadline>,
+    watched: Vec<(u32, u32)>,
+) -> Wake {
     let site = Location::caller();
     if !death::survives(site) {
         return Wake::Woken;
@@ -56,6 +104,7 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
             timed: deadline.is_some(),
         },
     );
+    world::watch(watched);
     sleep_in(word, word, deadline, interrupted, site)
 }
 

@@ -1,6 +1,7 @@
 //! A lock that survives the death of its holder, without the data that it protects.
 
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::futex::WatchedWord;
 use crate::platform::identity::Generation;
 use crate::platform::robust::{
     OWNER, OWNER_DIED, Owner, RobustListError, RobustWord, WAITERS, as_owner,
@@ -395,8 +396,15 @@ impl RawRobustMutex {
     #[inline]
     pub(crate) fn is_owner_died(&self) -> bool {
         // Acquire pairs with the Release with which the kernel marks the word of a dead owner.
+        is_owner_died(load_latest_acquire(self.word.word()))
+    }
+
+    /// Returns the word with its value, for a wait that ends when the holder dies. Returns `None`
+    /// if [`is_owner_died`](Self::is_owner_died) returns true.
+    pub(crate) fn watch_owner_death(&self) -> Option<WatchedWord<'_>> {
+        // Acquire as in `is_owner_died`.
         let word = load_latest_acquire(self.word.word());
-        word & OWNER == 0 && word & OWNER_DIED != 0
+        (!is_owner_died(word)).then(|| WatchedWord::new(self.word.word(), word))
     }
 
     /// Reads the state of a lock in another process's memory. The lock's word is the first field.
@@ -567,6 +575,11 @@ unsafe impl RobustLock for RawRobustMutex {
         // SAFETY: the caller holds the lock, by the contract of this method.
         unsafe { self.mark_unrecoverable() }
     }
+}
+
+/// Returns whether the word is free because its last holder died.
+const fn is_owner_died(word: u32) -> bool {
+    word & OWNER == 0 && word & OWNER_DIED != 0
 }
 
 /// Proof that a thread acquired a robust lock.

@@ -1,7 +1,8 @@
 //! Keeping the code of this crate in memory.
 //!
 //! The list of each thread leads through the thread-local memory of the library that contains this
-//! code, and each thread that ends calls this code. So `dlclose` must not unload the library.
+//! code, and each thread that ends calls this code. The keeper and the watcher run this code. So
+//! `dlclose` must not unload the library.
 
 use crate::platform::linux::AtomicBool;
 use core::mem::MaybeUninit;
@@ -11,7 +12,7 @@ use core::sync::atomic::Ordering::Relaxed;
 ///
 /// Does nothing if the code is in the program itself, which is never unloaded. A forked child
 /// inherits the effect.
-pub(super) fn pin() {
+pub(in crate::platform::linux) fn pin() {
     // Relaxed: pinning twice is harmless.
     static IS_PINNED: AtomicBool = AtomicBool::new(false);
     if !IS_PINNED.load(Relaxed) {

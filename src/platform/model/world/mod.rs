@@ -35,5 +35,5 @@ pub(super) use older_values::{
 pub(super) use record::{new_number, record};
 pub(super) use state::{Process, RobustList, RobustLists, populate};
 pub(super) use wait_queue::{
-    block, dequeue, enqueue, is_awake, queue_length, take_reason, take_to_unpark, wake,
+    block, dequeue, enqueue, is_awake, queue_length, take_reason, take_to_unpark, wake, watch,
 };

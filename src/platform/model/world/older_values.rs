@@ -72,6 +72,11 @@ pub fn note_value(number: u32, value: u64) {
     });
 }
 
+/// Returns the newest value of the word.
+pub fn newest_value(world: &World, number: u32) -> u64 {
+    world.words[number as usize].history.newest
+}
+
 /// Returns the newest value of the word, and then the older values that the running process may
 /// read, without duplicates.
 pub fn readable_values(number: u32) -> Vec<u64> {

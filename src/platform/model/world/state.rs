@@ -2,6 +2,7 @@
 
 use super::choices::Choices;
 use super::older_values::History;
+use crate::platform::Wake;
 use crate::platform::model::change::Change;
 use crate::platform::model::event::{Event, Site};
 use core::cell::{Cell, RefCell};
@@ -72,8 +73,11 @@ pub struct Process {
     pub spurious_failures: usize,
     /// The word on which the process sleeps, and the source line of the wait.
     pub asleep: Option<(u32, Site)>,
-    /// Whether the process was woken to recheck, and not by another process.
-    pub rechecks: bool,
+    /// The words that the sleeping process watches, with their expected values. If there are none,
+    /// the process rechecks with a timer.
+    pub watched: Vec<(u32, u32)>,
+    /// The reason why the process wakes if no other process has woken it.
+    pub recheck: Option<Wake>,
     pub thread: Option<loom::thread::Thread>,
     /// The number of steps that the process has begun.
     pub steps: usize,

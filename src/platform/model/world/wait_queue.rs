@@ -1,10 +1,10 @@
 //! The wait queues of the words: which processes sleep, and whether a running process can wake
 //! them.
 
+use super::older_values::newest_value;
 use super::state::{CURRENT, World, with};
 use crate::platform::Wake;
 use crate::platform::model::event::Site;
-use std::collections::VecDeque;
 
 /// Appends the running process to the queue of this word.
 pub fn enqueue(word: u32) {
@@ -51,13 +51,16 @@ pub fn is_awake() -> bool {
     with(|world| world.processes[process].asleep.is_none())
 }
 
+/// Sets the words that the running process watches in its next sleep.
+pub fn watch(words: Vec<(u32, u32)>) {
+    let process = CURRENT.get();
+    with(|world| world.processes[process].watched = words);
+}
+
 /// Returns why the running process, which slept, is awake now.
 pub fn take_reason() -> Wake {
     let process = CURRENT.get();
-    match with(|world| core::mem::take(&mut world.processes[process].rechecks)) {
-        true => Wake::Recheck,
-        false => Wake::Woken,
-    }
+    with(|world| world.processes[process].recheck.take()).unwrap_or(Wake::Woken)
 }
 
 /// Returns the threads of the processes that were woken since the last call of this function.
@@ -73,8 +76,8 @@ pub fn take_to_unpark() -> Vec<loom::thread::Thread> {
 
 /// Fails the model if every process has finished or sleeps.
 ///
-/// If a process has died, all sleepers recheck before the model fails, as they do on Linux after
-/// the recheck interval. They recheck again only if a word has changed since the last recheck.
+/// If a process has died, the sleepers recheck before the model fails, as on Linux after the
+/// recheck interval. They recheck again only if a word has changed since the last recheck.
 pub fn check_deadlock() {
     let states = with(|world| {
         let mut processes = world.processes.iter();
@@ -84,8 +87,9 @@ pub fn check_deadlock() {
         let has_died = world.processes.iter().any(|process| process.dead);
         if has_died && world.rechecks && world.changes_at_recheck != Some(world.changes) {
             world.changes_at_recheck = Some(world.changes);
-            wake_all_to_recheck(world);
-            return None;
+            if recheck(world) {
+                return None;
+            }
         }
         Some(describe(world).join(", "))
     });
@@ -94,13 +98,37 @@ pub fn check_deadlock() {
     }
 }
 
-fn wake_all_to_recheck(world: &mut World) {
-    world.queues.iter_mut().for_each(VecDeque::clear);
-    for (number, process) in world.processes.iter_mut().enumerate() {
-        if process.asleep.take().is_some() {
-            process.rechecks = true;
-            world.to_unpark.push(number);
+/// Wakes the sleepers that recheck with a timer, and those for whom a word has changed. Returns
+/// false if there are none.
+fn recheck(world: &mut World) -> bool {
+    let sleepers = 0..world.processes.len();
+    let reasons: Vec<_> = sleepers
+        .filter_map(|number| Some((number, reason(world, number)?)))
+        .collect();
+    for (number, reason) in &reasons {
+        for queue in &mut world.queues {
+            queue.retain(|waiter| waiter != number);
         }
+        let process = &mut world.processes[*number];
+        process.asleep = None;
+        process.recheck = Some(*reason);
+        world.to_unpark.push(*number);
+    }
+    !reasons.is_empty()
+}
+
+/// Returns the reason for which the process wakes at a recheck, or `None` if it does not.
+///
+/// On Linux, the watcher wakes the process. The process then compares its own word.
+fn reason(world: &World, number: usize) -> Option<Wake> {
+    let process = &world.processes[number];
+    process.asleep?;
+    let has_changed =
+        |(word, expected): &(u32, u32)| newest_value(world, *word) as u32 != *expected;
+    match process.watched.split_first() {
+        None => Some(Wake::Recheck),
+        Some((own, _)) if has_changed(own) => Some(Wake::Woken),
+        Some((_, others)) => others.iter().any(has_changed).then_some(Wake::Interrupted),
     }
 }
 
