@@ -73,7 +73,7 @@ const CLAIMED: usize = 1;
 
 /// What a sleeper waits for.
 #[repr(C, align(64))]
-struct Slot {
+struct SleepSlot {
     /// The addresses of the words, first that of the word on which the sleeper sleeps. The first
     /// address is 0 if the slot is free. An address behind the last word is 0.
     addresses: [AtomicUsize; MAX_WORDS],
@@ -83,7 +83,7 @@ struct Slot {
     interval: AtomicU64,
 }
 
-const _: () = assert!(size_of::<Slot>() == 64);
+const _: () = assert!(size_of::<SleepSlot>() == 64);
 
 /// The records of the process. Zeroed memory is the state of a new process.
 #[repr(C)]
@@ -95,7 +95,7 @@ pub(super) struct Watcher {
     period: AtomicU64,
     /// All slots from this index on are free.
     used: AtomicUsize,
-    slots: [Slot; MAX_SLEEPERS],
+    slots: [SleepSlot; MAX_SLEEPERS],
 }
 
 /// The memory of the records. A forked child has the same pointer, and finds zeros there.
@@ -111,7 +111,7 @@ thread_local! {
 
 /// A sleep that the watcher watches. Dropping it frees the slot.
 pub(super) struct Registration {
-    slot: &'static Slot,
+    slot: &'static SleepSlot,
     /// The bit with which the watcher wakes this sleeper.
     pub(super) bit: NonZeroU32,
 }
@@ -210,7 +210,7 @@ impl Watcher {
     }
 
     /// Claims a free slot, and returns it with its bit.
-    fn claim(&'static self) -> Option<(&'static Slot, NonZeroU32)> {
+    fn claim(&'static self) -> Option<(&'static SleepSlot, NonZeroU32)> {
         let home = HOME.with(|home| {
             if home.get() == 0 {
                 // Relaxed: the number only distributes the threads.
@@ -299,7 +299,7 @@ impl Watcher {
     }
 
     /// Returns the slots of the sleepers.
-    fn sleepers(&self) -> impl Iterator<Item = (usize, &Slot)> {
+    fn sleepers(&self) -> impl Iterator<Item = (usize, &SleepSlot)> {
         // SeqCst on both loads pairs with the stores in `claim` and `watch`. The load of the
         // address is also an Acquire, which makes the other fields of the slot visible.
         let slots = self.slots.iter().enumerate().take(self.used.load(SeqCst));
