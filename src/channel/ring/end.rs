@@ -134,8 +134,9 @@ impl RingEnd {
     /// already disconnected.
     fn watch_disconnection(&self) -> Option<[WatchedWord<'_>; 2]> {
         let owner = self.owner.watch_owner_death()?;
-        // Acquire pairs with the Release in `close`.
-        let flags = load_latest_acquire(&self.flags);
+        // Relaxed: an older value only ends the sleep early, and the caller then calls
+        // `is_disconnected`.
+        let flags = load_latest(&self.flags);
         (flags & CLOSED == 0).then_some([WatchedWord::new(&self.flags, flags), owner])
     }
 

@@ -9,7 +9,7 @@ use crate::platform::robust::{
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, Static, TypeInfo, Wake, constructor,
-    futex, load_latest_acquire,
+    futex, load_latest, load_latest_acquire,
 };
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -402,8 +402,9 @@ impl RawRobustMutex {
     /// Returns the word with its value, for a wait that ends when the holder dies. Returns `None`
     /// if [`is_owner_died`](Self::is_owner_died) returns true.
     pub(crate) fn watch_owner_death(&self) -> Option<WatchedWord<'_>> {
-        // Acquire as in `is_owner_died`.
-        let word = load_latest_acquire(self.word.word());
+        // Relaxed: an older value only ends the sleep early, and the caller then calls
+        // `is_owner_died`.
+        let word = load_latest(self.word.word());
         (!is_owner_died(word)).then(|| WatchedWord::new(self.word.word(), word))
     }
 
