@@ -154,7 +154,8 @@ use std::time::SystemTime;
 /// # Truncation
 /// A memfd is sealed, so no process can truncate it. A named region is a file, which a process with
 /// write permission can truncate. Another process that accesses the removed part gets `SIGBUS`,
-/// which ends that process. Only the permissions prevent this.
+/// which ends that process. A thread that already sleeps in the removed part may sleep until its
+/// timeout. Only the permissions prevent this.
 ///
 /// # Process death
 /// The memory of a region exists while it has a name, while a process maps it, or while a process
