@@ -59,10 +59,10 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// A sender never waits for free space. A sender waits only for the lock, which another process may
 /// hold while that process creates or removes a segment. [`try_recv`](crate::Receiver::try_recv)
 /// waits only for the lock, too. A process that is stopped while it holds the lock is not dead.
-/// Operations without a deadline wait until it continues. A send with a timeout returns at the
-/// timeout, and a receive at most 100 milliseconds later. `try_send` fails with `Full` if the lock
-/// is held, and `try_recv` fails with `Failed(Busy)` after 100 milliseconds. A timeout bounds the
-/// wait for the lock, not the creation of a segment.
+/// Operations without a deadline wait until it continues. Operations with a timeout return at most
+/// 100 milliseconds after it. `try_send` and `try_recv` fail with `Failed(Busy)` after
+/// 100 milliseconds, and [`usage`](Self::usage) and `len` give up. A timeout bounds the wait for
+/// the lock, not the creation of a segment.
 ///
 /// # Errors
 /// A send fails with [`ChannelError::LimitReached`](crate::channel::ChannelError::LimitReached) if

@@ -14,7 +14,7 @@ use interlatch::channel::{
 };
 use interlatch::platform::Ordering::{Acquire, Relaxed};
 use interlatch::sync::Timeout;
-use interlatch::{Channel, Region, RegionError, RegionName, UnboundedBuffer};
+use interlatch::{Buffer, Channel, Region, RegionError, RegionName, UnboundedBuffer};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -310,24 +310,19 @@ fn stopped_owner_delays_only_infinite_timeouts() {
                 // stops here.
                 while receiver.try_recv().is_ok() {}
             }
-            Err(TrySendError::Full(_)) => break,
+            Err(TrySendError::Failed(_, ChannelError::Busy)) => break,
             Err(error) => panic!("{error}"),
         }
     }
-    for timeout in [
-        Timeout::NonBlocking,
-        Timeout::after(Duration::ZERO),
-        Timeout::after(Duration::from_millis(20)),
-    ] {
-        let failed = sender.send_with(0, timeout);
-        assert_eq!(failed, Err(SendTimeoutError::Timeout(0)));
-    }
     let busy = Err(RecvTimeoutError::Failed(ChannelError::Busy));
     assert_eq!(receiver.recv_with(Timeout::NonBlocking), busy);
+    assert_eq!((buffer.usage(), Buffer::len(&buffer)), (None, 0));
     for milliseconds in [0, 20] {
         let timeout = Timeout::after(Duration::from_millis(milliseconds));
-        let failed = receiver.recv_with(timeout);
-        assert_eq!(failed, Err(RecvTimeoutError::Timeout));
+        let sent = sender.send_with(0, timeout);
+        assert_eq!(sent, Err(SendTimeoutError::Timeout(0)));
+        let received = receiver.recv_with(timeout);
+        assert_eq!(received, Err(RecvTimeoutError::Timeout));
     }
     other.signal(SIGCONT);
     sender.send(0).expect("the actor continues and unlocks");

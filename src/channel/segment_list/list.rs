@@ -13,7 +13,7 @@ use crate::platform::{
     Config, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType,
     TypeInfo, UnsafeCell,
 };
-use crate::sync::{Condvar, LockError, RobustLockError, RobustMutex, Timeout};
+use crate::sync::{AcquireError, Condvar, RobustLockError, RobustMutex, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
@@ -219,8 +219,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         unsafe { self.ends.has_closed(direction) }
     }
 
-    fn lock_with(&self, timeout: Timeout) -> Result<ListGuard<'_>, LockError> {
-        self.lock.lock_or_repair_with(timeout, |()| ())
+    fn lock_with(&self, timeout: Timeout) -> Result<ListGuard<'_>, AcquireError> {
+        self.lock.lock_internal(timeout, SpinPolicy::Lock, |()| ())
     }
 
     /// Returns the number of the segment for the next item, which is the last segment or a new one.
@@ -259,8 +259,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     ///
     /// # Errors
     /// `Timeout` if another thread held the lock until the timeout. `Disconnected` if all receivers
-    /// are gone. `Failed` if the list is at its limit or a segment is not available. After an
-    /// error, the item was not sent.
+    /// are gone. `Failed` if the list is at its limit, a segment is not available, or, without a
+    /// timeout, a stopped process holds the lock. After an error, the item was not sent.
     pub fn send_with<G: Segments<Item = T>>(
         &self,
         segments: &G,
@@ -316,9 +316,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         destination: &mut T,
         timeout: Timeout,
     ) -> Result<(), OperationError> {
-        let mut guard = self
-            .lock
-            .lock_internal(timeout, SpinPolicy::Lock, |()| ())?;
+        let mut guard = self.lock_with(timeout)?;
         let mut in_time = true;
         loop {
             match self.pop_oldest(segments, destination, &guard) {
@@ -399,7 +397,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
 
     /// Returns the number of segments, or `None` if the calling thread cannot take the lock.
     pub fn usage(&self, limit: GrowthLimit) -> Option<Usage> {
-        let guard = self.lock_with(Timeout::Infinite).ok()?;
+        let guard = self.lock_with(Timeout::NonBlocking).ok()?;
         let (first, last) = self.linked(limit, &guard);
         Some(Usage {
             segments: last + 1 - first,
@@ -409,7 +407,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
 
     /// Returns the number of items, or `None` if the lock or a segment is not available.
     pub fn count<G: Segments<Item = T>>(&self, segments: &G) -> Option<usize> {
-        let guard = self.lock_with(Timeout::Infinite).ok()?;
+        let guard = self.lock_with(Timeout::NonBlocking).ok()?;
         let limit = segments.limit();
         let (first, last) = self.linked(limit, &guard);
         let length = |number| segments.with(number, |segment| segment.length(&guard)).ok();
