@@ -410,7 +410,8 @@ where
     }
 
     fn len(&self) -> usize {
-        self.store.lock().len()
+        let locked = self.store.lock_with(Timeout::NonBlocking);
+        locked.map_or(0, |store| store.len())
     }
 
     fn capacity(&self) -> usize {

@@ -212,7 +212,8 @@ pub trait Buffer: Channel {
     }
 
     /// The number of items, which other threads may change at any time. The number includes items
-    /// that are being sent or received.
+    /// that are being sent or received. The result is 0 if the internal lock is unusable or a
+    /// stopped process holds it.
     fn len(&self) -> usize;
 
     /// Whether the buffer has no items. Other threads may change the result at any time.

@@ -38,6 +38,8 @@ pub fn tests() -> Vec<Test> {
 struct Object {
     name: &'static str,
     create: fn(&Region),
+    /// Returns the number of items.
+    count: fn(&Region) -> usize,
     /// Performs an operation that finds no item and does not block.
     try_receive: fn(&Region) -> String,
     /// Performs an operation that waits for an item until the timeout.
@@ -73,6 +75,7 @@ const OBJECTS: &[Object] = &[
     Object {
         name: "robust_semaphore_pair",
         create: create::<Pair>,
+        count: |region| pair(region).readable(),
         try_receive: |region| acquired(&pair(region).try_read()),
         receive: |region, timeout| acquired(&pair(region).read_with(timeout)),
         send: |region, timeout| acquired(&pair(region).write_with(timeout)),
@@ -82,6 +85,7 @@ const OBJECTS: &[Object] = &[
     Object {
         name: "message_queue",
         create: create::<Queue>,
+        count: |region| queue(region).len(),
         try_receive: |region| receive_message(region, Timeout::NonBlocking),
         receive: receive_message,
         send: |region, timeout| {
@@ -94,6 +98,7 @@ const OBJECTS: &[Object] = &[
     Object {
         name: "byte_pipe",
         create: create::<Pipe>,
+        count: |region| pipe(region).len(),
         try_receive: |region| read_byte(region, Timeout::NonBlocking),
         receive: read_byte,
         send: |region, timeout| sent(pipe(region).write_unregistered(b"1", timeout), &()),
@@ -134,6 +139,7 @@ where
     Object {
         name,
         create: create::<B>,
+        count: |region| find::<B>(region, "object").len(),
         try_receive: |region| {
             received(find::<B>(region, "object").recv_unregistered(Timeout::NonBlocking))
         },
@@ -203,6 +209,7 @@ pub fn run(region: &Region, role: &str) {
             report(&(object.try_receive)(region));
         }
         "all" => {
+            report(&format!("{} items", (object.count)(region)));
             report(&(object.send)(region, soon()));
             report(&(object.receive)(region, soon()));
             report(&(object.send)(region, Timeout::NonBlocking));
@@ -248,6 +255,7 @@ fn is_tested_with(object: &Object, wait: Duration) -> bool {
         return false;
     }
     let mut other = start("all");
+    expect(&mut other, "0 items");
     expect(&mut other, TIMED_OUT);
     expect(&mut other, TIMED_OUT);
     expect(&mut other, object.try_send_result);

@@ -258,9 +258,12 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         self.slots.slots().len()
     }
 
-    /// Returns the current number of bytes, or 0 if the calling thread cannot take the lock.
+    /// Returns the current number of bytes, or 0 if the lock is unusable or a stopped process holds
+    /// it.
     pub fn len(&self) -> usize {
-        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        let locked = self
+            .lock
+            .lock_internal(Timeout::NonBlocking, SpinPolicy::Lock, |()| ());
         locked.map_or(0, |guard| self.length(&guard))
     }
 

@@ -472,10 +472,10 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Buffer
     ///
     /// Returns 0 if this thread cannot take the internal lock.
     fn len(&self) -> usize {
-        self.lock
-            .lock()
-            .or_else(RobustLockError::mark_consistent)
-            .map_or(0, |guard| self.length(&guard))
+        let locked = self
+            .lock
+            .lock_internal(Timeout::NonBlocking, SpinPolicy::Lock, |()| ());
+        locked.map_or(0, |guard| self.length(&guard))
     }
 
     fn capacity(&self) -> usize {

@@ -229,9 +229,9 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     }
 
     /// Returns how many slots belonged to the readers a moment ago, or 0 if the internal lock is
-    /// unusable.
+    /// unusable or a stopped process holds it.
     pub fn readable(&self) -> usize {
-        let locked = self.lock(Timeout::Infinite);
+        let locked = self.lock(Timeout::NonBlocking);
         locked.map_or(0, |locked| locked.order().count(PairSide::Readers))
     }
 
