@@ -7,6 +7,7 @@ mod clock;
 pub mod futex;
 pub mod identity;
 mod load;
+mod pin;
 pub mod pipe;
 pub(super) mod robust;
 pub mod spin;

@@ -32,7 +32,6 @@
 //! | `thread_end`, `keeper` | what happens to the words of a thread that ends |
 //! | `range` | the words in memory that is about to be unmapped |
 //! | `namespace` | the pid namespace of inherited regions |
-//! | `pin` | keeping the code in memory |
 //!
 //! # Forks
 //! After a fork, the child is another owner: it has other thread ids, and holds nothing. The kernel
@@ -44,7 +43,6 @@ mod list;
 mod namespace;
 mod page;
 mod pages;
-pub(super) mod pin;
 mod process;
 mod range;
 mod thread_end;
@@ -250,7 +248,7 @@ impl Thread {
         }
         let process = process::get().ok_or(RobustListError::NoResources)?;
         namespace::check(process)?;
-        pin::pin();
+        super::pin::pin();
         if !thread_end::arm() {
             return Err(RobustListError::NoResources);
         }

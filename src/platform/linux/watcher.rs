@@ -38,7 +38,7 @@
 //! child, so a child starts its own watcher. If the watcher cannot run or all slots are in use, a
 //! sleeper uses a timer.
 
-use super::robust::pin::pin;
+use super::pin::pin;
 use super::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Deadline};
 use super::{futex, thread, wiped};
 use core::cell::Cell;

@@ -4,7 +4,7 @@
 //! code, and each thread that ends calls this code. The keeper and the watcher run this code. So
 //! `dlclose` must not unload the library.
 
-use crate::platform::linux::AtomicBool;
+use super::AtomicBool;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering::Relaxed;
 ///
 /// Does nothing if the code is in the program itself, which is never unloaded. A forked child
 /// inherits the effect.
-pub(in crate::platform::linux) fn pin() {
+pub(super) fn pin() {
     // Relaxed: pinning twice is harmless.
     static IS_PINNED: AtomicBool = AtomicBool::new(false);
     if !IS_PINNED.load(Relaxed) {
