@@ -12,9 +12,7 @@ use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, ShmObject, ShmSafe,
     ShmType, Static, TypeInfo, constructor,
 };
-use crate::sync::{
-    AcquireError, Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout,
-};
+use crate::sync::{Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 use core::mem::offset_of;
@@ -257,8 +255,9 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
     }
 
     fn counts(&self) -> (u64, u64) {
-        let locked = self.lock_internal(Timeout::NonBlocking);
-        locked.map_or((0, 0), |guard| self.locked(&guard).counts())
+        let count = |store: LockedStore<'_, C>| Some(store.counts());
+        let counted = self.wait_for(&self.arrived, Timeout::NonBlocking, count);
+        counted.unwrap_or_default()
     }
 
     fn locked(&self, guard: &RobustMutexGuard<'_, ()>) -> LockedStore<'_, C> {
@@ -266,13 +265,6 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         // SAFETY: `guard` holds `self.lock`. Every caller drops the guard after its last use of the
         // store.
         unsafe { self.store.assume_locked() }
-    }
-
-    fn lock_internal(&self, timeout: Timeout) -> Result<RobustMutexGuard<'_, ()>, AcquireError> {
-        let mut is_inconsistent = false;
-        let repair = |(): &mut ()| is_inconsistent = true;
-        let guard = self.lock.lock_internal(timeout, SpinPolicy::Lock, repair)?;
-        Ok(self.prepared(guard, is_inconsistent))
     }
 
     /// Repairs the store after an owner death, and initializes its derived state before the first
@@ -309,7 +301,10 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         timeout: Timeout,
         mut attempt: impl FnMut(LockedStore<'_, C>) -> Option<R>,
     ) -> Result<R, OperationError> {
-        let mut guard = self.lock_internal(timeout)?;
+        let mut is_inconsistent = false;
+        let repair = |(): &mut ()| is_inconsistent = true;
+        let guard = self.lock.lock_internal(timeout, SpinPolicy::Lock, repair)?;
+        let mut guard = self.prepared(guard, is_inconsistent);
         let mut in_time = true;
         loop {
             if let Some(result) = attempt(self.locked(&guard)) {
