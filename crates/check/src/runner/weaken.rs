@@ -23,6 +23,12 @@ pub fn main(models: &[&Model], options: &Options, context: &Context) -> ExitCode
         .filter(|model| model.expectation == Expectation::Holds)
         .collect();
     let sites: Vec<(Site, Vec<String>)> = find_sites(&correct, options).into_iter().collect();
+    let has_site = |folder: &&String| sites.iter().any(|(site, _)| site.file.starts_with(*folder));
+    let mut without_site = options.sites_in.iter().filter(|folder| !has_site(folder));
+    if let Some(folder) = without_site.next() {
+        eprintln!("no model reaches a site in {folder}: the prefix may be wrong");
+        return ExitCode::FAILURE;
+    }
     let weakenings = in_parallel(&sites, options.jobs, |(site, users)| {
         let run = |limits: &[String]| {
             let run = |model: &String| run_weakened(model, site, limits, options.sweep_seconds);

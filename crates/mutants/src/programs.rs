@@ -1,0 +1,182 @@
+//! The programs that may notice a mutant: models and test binaries.
+
+use crate::mutant::Mutant;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The memory that a program may use, in bytes, because some mutants allocate without an end.
+const MAX_MEMORY: u64 = 8 << 30;
+
+/// The folders of models that do not run the source of the primitives, or are known bugs.
+const OTHER_MODELS: [&str; 3] = ["broken/", "litmus/", "museum/"];
+
+/// A model or a test binary.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The name, for people.
+    pub name: String,
+    file: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    /// How long it takes without a mutant.
+    pub duration: Duration,
+    /// The numbers of the mutants that it reaches.
+    pub reached: BTreeSet<usize>,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With success.
+    Passed,
+    /// With a failure, which the text describes.
+    Failed(String),
+}
+
+impl Program {
+    /// Runs the program with a mutant, for at most `limit`.
+    pub fn run(&self, mutant: &Mutant, limit: Duration) -> Result<End, Box<dyn Error>> {
+        self.run_with(
+            "INTERLATCH_MUTANT",
+            mutant.number.to_string().as_ref(),
+            limit,
+        )
+    }
+
+    fn run_with(
+        &self,
+        variable: &str,
+        value: &OsStr,
+        limit: Duration,
+    ) -> Result<End, Box<dyn Error>> {
+        let output = tempfile::tempfile()?;
+        // `timeout` kills the whole process group.
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", &format!("{}", limit.as_secs_f64())]);
+        command.args(["prlimit", &format!("--as={MAX_MEMORY}")]);
+        command.arg(&self.file).args(&self.arguments);
+        command.current_dir(&self.folder).stdin(Stdio::null());
+        command.env("INTERLATCH_CASES", "5").env(variable, value);
+        command
+            .stdout(output.try_clone()?)
+            .stderr(output.try_clone()?);
+        let status = command.status()?;
+        match status.success() {
+            true => Ok(End::Passed),
+            false => Ok(End::Failed(describe(status.code(), output))),
+        }
+    }
+
+    /// Runs the program without a mutant, and finds the mutants that it reaches.
+    pub fn measure(&mut self, limit: Duration) -> Result<End, Box<dyn Error>> {
+        let reached = tempfile::NamedTempFile::new()?;
+        let begin = Instant::now();
+        let end = self.run_with("INTERLATCH_REACHED", reached.path().as_os_str(), limit)?;
+        self.duration = begin.elapsed();
+        let text = fs::read_to_string(reached.path())?;
+        self.reached = text.lines().filter_map(|line| line.parse().ok()).collect();
+        Ok(end)
+    }
+}
+
+/// Describes a failure by the exit status and the output.
+fn describe(code: Option<i32>, mut output: File) -> String {
+    let mut bytes = Vec::new();
+    let read = output
+        .rewind()
+        .and_then(|()| output.read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    if read.is_err() || code.is_none_or(|code| code == 137) {
+        return "does not end".into();
+    }
+    let kind = text.lines().find_map(|line| {
+        let report: Value = serde_json::from_str(line.strip_prefix("#interlatch ")?).ok()?;
+        Some(report["Failure"]["kind"].as_str()?.to_owned())
+    });
+    let failed = || {
+        let mut tests = text.lines().filter(|line| line.ends_with("FAILED"));
+        tests.next().map(str::to_owned)
+    };
+    kind.or_else(failed)
+        .unwrap_or_else(|| format!("exit status {}", code.unwrap_or(-1)))
+}
+
+/// Builds the models of the copy. Returns those that must hold.
+pub fn models(tree: &Path, seconds: u64) -> Result<Vec<Program>, Box<dyn Error>> {
+    let built = build(
+        tree,
+        "--cfg loom",
+        &["--profile", "mutants", "--test", "models"],
+    )?;
+    let Some((_, file)) = built.into_iter().find(|(name, _)| name == "models") else {
+        return Err("cargo built no models".into());
+    };
+    let list = Command::new(&file).arg("--list").output()?;
+    let list = String::from_utf8(list.stdout)?;
+    let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
+    let is_other = |name: &&str| OTHER_MODELS.iter().any(|folder| name.starts_with(folder));
+    let names = names.filter(|name| !is_other(name));
+    let limits = [
+        "--preemptions=2".to_owned(),
+        format!("--seconds={seconds}"),
+        format!("--sweep-seconds={seconds}"),
+    ];
+    let models = names.map(|name| Program {
+        name: name.to_owned(),
+        file: file.clone(),
+        arguments: [vec![format!("--exec={name}")], limits.to_vec()].concat(),
+        folder: tree.to_owned(),
+        duration: Duration::ZERO,
+        reached: BTreeSet::new(),
+    });
+    Ok(models.collect())
+}
+
+/// Builds the test binaries of the copy.
+pub fn tests(tree: &Path) -> Result<Vec<Program>, Box<dyn Error>> {
+    let built = build(tree, "", &[])?;
+    let tests = built.into_iter().filter(|(name, _)| name != "models");
+    let tests = tests.map(|(name, file)| Program {
+        name: format!("tests/{name}"),
+        file,
+        arguments: Vec::new(),
+        folder: tree.to_owned(),
+        duration: Duration::ZERO,
+        reached: BTreeSet::new(),
+    });
+    Ok(tests.collect())
+}
+
+/// Builds test binaries, and returns their names and files.
+fn build(
+    tree: &Path,
+    flags: &str,
+    arguments: &[&str],
+) -> Result<Vec<(String, PathBuf)>, Box<dyn Error>> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--no-run", "--message-format=json", "--quiet"]);
+    cargo.args(arguments).current_dir(tree);
+    cargo.env("RUSTFLAGS", format!("{flags} --cap-lints=allow"));
+    cargo.stderr(Stdio::inherit());
+    let output = cargo.output()?;
+    if !output.status.success() {
+        return Err("cargo test --no-run failed in the copy".into());
+    }
+    let mut built = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: Value = serde_json::from_str(line)?;
+        let name = message["target"]["name"].as_str();
+        let file = message["executable"].as_str();
+        if let (Some(name), Some(file), true) = (name, file, message["profile"]["test"] == true) {
+            built.push((name.to_owned(), PathBuf::from(file)));
+        }
+    }
+    Ok(built)
+}
