@@ -5,8 +5,9 @@ use interlatch::Condvar;
 use interlatch::sync::RawMutex;
 use interlatch_check::Model;
 use interlatch_contract::condvar::{
-    self, does_not_lose_wakeup, loop_of_timed_waits_ends, two_notifications_wake_two_waiters,
-    two_waiters_alternate, waiter_returns_only_after_a_notification,
+    self, does_not_lose_wakeup, loop_of_timed_waits_ends, notify_all_wakes_every_waiter,
+    two_notifications_wake_two_waiters, two_waiters_alternate,
+    waiter_returns_only_after_a_notification,
 };
 
 pub fn models() -> Vec<Model> {
@@ -39,5 +40,16 @@ pub fn models() -> Vec<Model> {
             .bounded(4),
         model(|| loop_of_timed_waits_ends::<Condvar, RawMutex>().interruptions(2)),
     ];
-    models.finish().into_iter().chain(interrupted).collect()
+    let spinning = [
+        model(|| does_not_lose_wakeup::<Condvar, RawMutex>().spins(2)),
+        model(|| two_waiters_alternate::<Condvar, RawMutex>().spins(2)).bounded(3),
+        model(|| two_notifications_wake_two_waiters::<Condvar, RawMutex>().spins(1)).bounded(3),
+        model(|| notify_all_wakes_every_waiter::<Condvar, RawMutex>().spins(1)).bounded(2),
+    ];
+    models
+        .finish()
+        .into_iter()
+        .chain(interrupted)
+        .chain(spinning)
+        .collect()
 }

@@ -45,11 +45,14 @@ pub fn models() -> Vec<Model> {
     ring::all_with_two_slots::<SmallRing<2>>(&mut two);
     ring::all_of_ring_buffer(&mut two);
     let other_rings = vec![
-        Model::new(
-            "ring<1>_without_membarrier",
-            keeps_order::<RingWithoutMembarrier<1>>,
-        )
-        .bounded(2),
+        Model::new("ring<1>_without_membarrier", || {
+            keeps_order::<RingWithoutMembarrier<1>>().choices(16)
+        })
+        .bounded(1),
+        Model::new("ring<1>", || {
+            keeps_order::<SmallRing<1>>().choices(16).may_lack_barrier()
+        })
+        .bounded(1),
         Model::new("ring<1>_in_place", keeps_order::<InPlaceRing<1>>).bounded(2),
         Model::new("ring<2>_in_place", slices_keep_order::<InPlaceRing<2>>).bounded(2),
         Model::new("ring<3>", ring::loan_is_one_contiguous_run),

@@ -58,6 +58,8 @@ pub const INTERLEAVINGS_ONLY: ScenarioConfig = ScenarioConfig {
     choices: 0,
     interruptions: 0,
     spurious_failures: 0,
+    spins: 0,
+    may_lack_barrier: false,
     rechecks: true,
 };
 

@@ -107,8 +107,20 @@ impl Model {
         let scenario = catch_silently(&*build).unwrap_or_else(ErasedScenario::failed);
         let (property, processes) = (scenario.name, scenario.participants);
         let mut variants = String::new();
-        if scenario.interruptions > 0 {
-            variants.push_str(", interrupted");
+        let counted = [
+            (scenario.interruptions, "interruption"),
+            (scenario.spurious_failures, "spurious failure"),
+            (scenario.spins, "spin"),
+        ];
+        for (count, event) in counted {
+            match count {
+                0 => {}
+                1 => variants.push_str(&format!(", 1 {event}")),
+                _ => variants.push_str(&format!(", {count} {event}s")),
+            }
+        }
+        if scenario.may_lack_barrier {
+            variants.push_str(", membarrier refused");
         }
         if !scenario.rechecks {
             variants.push_str(", no rechecks");

@@ -49,6 +49,10 @@ pub struct Scenario<S> {
     pub interruptions: usize,
     /// The number of weak compare-exchanges per participant that may fail spuriously.
     pub spurious_failures: usize,
+    /// The number of waits per participant that may spin or not. See [`spins`](Self::spins).
+    pub spins: usize,
+    /// Whether the kernel may refuse `membarrier(2)` to each participant.
+    pub may_lack_barrier: bool,
     /// The indices of the participants that may die.
     pub victims: Vec<usize>,
     /// Whether sleeping participants recheck their condition after a participant has died.
@@ -76,6 +80,8 @@ impl<S> Scenario<S> {
             choices: 0,
             interruptions: 0,
             spurious_failures: 0,
+            spins: 0,
+            may_lack_barrier: false,
             victims: Vec::new(),
             rechecks: true,
         }
@@ -98,7 +104,9 @@ impl<S> Scenario<S> {
         Self { choices, ..self }
     }
 
-    /// Lets the first `interruptions` waits of each participant end early, as if by a signal.
+    /// Lets up to `interruptions` waits of each participant end early, as if by a signal.
+    ///
+    /// These may be any of the participant's waits.
     ///
     /// This setting has an effect only in models under loom.
     #[must_use]
@@ -147,6 +155,28 @@ impl<S> Scenario<S> {
             ..self
         }
     }
+
+    /// Lets each of the first `spins` waits of each participant spin or not.
+    ///
+    /// By default, the first wait of each participant spins, and later waits do not. A waiter that
+    /// spins may register differently from one that sleeps, so this setting lets both kinds meet.
+    /// It has an effect only in models under loom.
+    #[must_use]
+    pub fn spins(self, spins: usize) -> Self {
+        Self { spins, ..self }
+    }
+
+    /// Lets the kernel refuse `membarrier(2)` to each participant, as a seccomp filter of one
+    /// process does.
+    ///
+    /// This setting has an effect only in models under loom.
+    #[must_use]
+    pub fn may_lack_barrier(self) -> Self {
+        Self {
+            may_lack_barrier: true,
+            ..self
+        }
+    }
 }
 
 /// A [`Scenario`] without the type of its state.
@@ -158,6 +188,8 @@ pub(crate) struct ErasedScenario {
     pub choices: usize,
     pub interruptions: usize,
     pub spurious_failures: usize,
+    pub spins: usize,
+    pub may_lack_barrier: bool,
     pub victims: Vec<usize>,
     pub rechecks: bool,
     /// Creates the scenario's state. The engine calls this function inside the execution.
@@ -211,6 +243,8 @@ impl ErasedScenario {
             choices: scenario.choices,
             interruptions: scenario.interruptions,
             spurious_failures: scenario.spurious_failures,
+            spins: scenario.spins,
+            may_lack_barrier: scenario.may_lack_barrier,
             victims: scenario.victims,
             rechecks: scenario.rechecks,
             start: Box::new(move || {
@@ -231,6 +265,8 @@ impl ErasedScenario {
             choices: 0,
             interruptions: 0,
             spurious_failures: 0,
+            spins: 0,
+            may_lack_barrier: false,
             victims: Vec::new(),
             rechecks: true,
             start: Box::new(|| unreachable!("a scenario without participants does not start")),

@@ -71,12 +71,13 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
         slots: &'a [Slot<T>],
     ) -> Result<Self, AttachError> {
         let has_membarrier = asymmetric::register();
-        own_end.claim(match SENDS {
+        let direction = match SENDS {
             true => Direction::Sending,
             false => Direction::Receiving,
-        })?;
+        };
+        own_end.claim(direction, has_membarrier)?;
         if !has_membarrier {
-            own_end.require_exchanges();
+            // The barrier of the peer does not reach this process.
             peer_end.require_exchanges();
         }
         let position = own_position.load_last();

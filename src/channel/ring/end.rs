@@ -14,19 +14,25 @@ use core::mem::offset_of;
 // | flag | set by | cleared by |
 // | --- | --- | --- |
 // | `ASLEEP` | the owner of this end, before it sleeps | the process that wakes it, or itself |
-// | `NO_MEMBARRIER` | a process without `membarrier(2)` | never |
+// | `MEMBARRIER` | the owner of this end, if it may call `membarrier(2)` | its successor |
+// | `UNREACHED` | the peer, if the barrier of this end's owner does not reach it | never |
 // | `CLOSED` | the owner of this end, when it closes it | never |
 //
-// With `NO_MEMBARRIER`, the peer performs a read-modify-write of this word after each change of its
-// position. Either that operation or the operation that sets `ASLEEP` comes first in the
-// modification order of the word. The later of the two operations observes everything that happened
-// before the earlier one.
+// Unless the owner of this end calls `membarrier(2)` and the barrier reaches the peer, the peer
+// performs a read-modify-write of this word after each change of its position. Either that
+// operation or the operation that sets `ASLEEP` comes first in the modification order of the word.
+// The later of the two operations observes everything that happened before the earlier one.
+//
+// A peer that has not observed `MEMBARRIER` yet performs a read-modify-write. So an owner without
+// `membarrier(2)` misses no wake-up when it attaches beside a running peer.
 const ASLEEP: u32 = 1;
-const NO_MEMBARRIER: u32 = 2;
+const UNREACHED: u32 = 2;
 const CLOSED: u32 = 4;
+const MEMBARRIER: u32 = 8;
 
-/// If one of these flags is set, the peer calls [`RingEnd::wake`] after it has moved its position.
-const NEEDS_WAKE: u32 = ASLEEP | NO_MEMBARRIER;
+/// The peer calls [`RingEnd::wake`] after it has moved its position, unless these flags of the end
+/// are equal to `MEMBARRIER`.
+const WAKE_FLAGS: u32 = ASLEEP | UNREACHED | MEMBARRIER;
 
 /// The number of items that a side has ever sent or received.
 ///
@@ -75,7 +81,25 @@ impl RingEnd {
     }
 
     /// Makes the calling thread the owner of this end.
-    pub(super) fn claim(&self, direction: Direction) -> Result<(), AttachError> {
+    ///
+    /// `has_membarrier` says whether this process may call `membarrier(2)`.
+    pub(super) fn claim(
+        &self,
+        direction: Direction,
+        has_membarrier: bool,
+    ) -> Result<(), AttachError> {
+        self.lock(direction)?;
+        // Relaxed: the peer's operation after its next change of its position comes before this
+        // operation or observes it.
+        match has_membarrier {
+            true => self.flags.fetch_or(MEMBARRIER, Relaxed),
+            false => self.flags.fetch_and(!MEMBARRIER, Relaxed),
+        };
+        Ok(())
+    }
+
+    /// Locks `owner`, unless the end is closed.
+    fn lock(&self, direction: Direction) -> Result<(), AttachError> {
         self.check_open(direction)?;
         match self.owner.lock_with(Timeout::NonBlocking) {
             // The state of an end stays consistent when its owner dies, because each step of an
@@ -142,7 +166,7 @@ impl RingEnd {
 
     /// Makes the peer perform a read-modify-write of this end's flags for each item from now on.
     pub(super) fn require_exchanges(&self) {
-        self.flags.fetch_or(NO_MEMBARRIER, Relaxed);
+        self.flags.fetch_or(UNREACHED, Relaxed);
     }
 
     /// Starts the spin phase of a wait. Only the owner of this end calls this method.
@@ -157,7 +181,7 @@ impl RingEnd {
         // are visible to the receiver, and the reads of the receiver happen before the sender
         // reuses the slots.
         position.word().store(new, Release);
-        if asymmetric::load_after_light_barrier(&self.flags) & NEEDS_WAKE != 0 {
+        if asymmetric::load_after_light_barrier(&self.flags) & WAKE_FLAGS != MEMBARRIER {
             self.wake();
         }
     }
@@ -191,8 +215,8 @@ impl RingEnd {
         let seen = self.flags.fetch_or(ASLEEP, Acquire) | ASLEEP;
         // Both loads are Relaxed, because the caller loads the position again with Acquire before
         // it accesses a slot.
-        let position = match seen & NO_MEMBARRIER {
-            0 => asymmetric::load_after_heavy_barrier(peer.word()),
+        let position = match seen & (MEMBARRIER | UNREACHED) {
+            MEMBARRIER => asymmetric::load_after_heavy_barrier(peer.word()),
             _ => peer.word().load(Relaxed),
         };
         let watched = match has_slot(position) {

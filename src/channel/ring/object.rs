@@ -82,8 +82,8 @@ use core::mem::offset_of;
 /// A side that is about to sleep calls `membarrier(2)`, so the other side does not need a fence for
 /// each item. If the kernel does not permit the call to a process, both sides perform a
 /// read-modify-write for each item or slice instead, which takes a few more nanoseconds. If such a
-/// process attaches while the other side is already running, the first sleep of the attached
-/// process may last one recheck interval too long.
+/// process succeeds a dead process that was permitted the call, the successor's first sleep may
+/// last one recheck interval too long.
 ///
 /// # Leaks
 /// A leaked handle (`mem::forget`) ends when its process dies or drops the region, not when its
@@ -94,7 +94,7 @@ use core::mem::offset_of;
 /// | --- | --- | --- |
 /// | `written` | the sender | the number of items ever sent, wrapping |
 /// | `read` | the receiver | the number of items ever received, wrapping |
-/// | flags of each end | both sides | asleep, closed, or without `membarrier(2)` |
+/// | flags of each end | both sides | asleep, closed, with or without `membarrier(2)` |
 /// | owner of each end | the owner, the kernel on its death | a robust lock, held by the handle |
 ///
 /// A slot belongs to the sender until `written` says that it is filled, and then to the receiver

@@ -20,7 +20,7 @@
 //! item, so [`heavy_barriers`](super::world::heavy_barriers) counts the heavy barriers, and a model
 //! checks that an operation that need not wait uses none.
 
-use super::{AtomicU32, AtomicU64, weakening, world};
+use super::{AtomicU32, AtomicU64, choice, weakening, world};
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -35,9 +35,11 @@ pub(super) enum Barrier {
     Heavy,
 }
 
-/// Returns true: the kernel of the model always supports the barrier.
+/// Returns whether the kernel grants the barrier to this process.
+///
+/// Where the scenario allows a refusal, the checker tries both answers for each process.
 pub fn register() -> bool {
-    true
+    !(world::may_lack_barrier() && choice::choose_bool())
 }
 
 /// Loads the word behind a simulated barrier, which pairs with [`load_after_heavy_barrier`].

@@ -83,7 +83,7 @@ fn wait_with(
         return Wake::Woken;
     }
     let number = word.number();
-    let interrupted = world::may_be_interrupted() && choice::choose_bool();
+    let interrupted = world::is_interrupted(choice::choose_bool);
     let read = word.load_by_kernel();
     if read != expected {
         world::record(

@@ -20,6 +20,7 @@ mod cell;
 mod change;
 pub mod choice;
 mod clock;
+mod config;
 pub mod death;
 pub mod event;
 pub mod futex;

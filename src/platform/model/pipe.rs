@@ -167,7 +167,7 @@ impl Pipe {
         if !death::survives(site) {
             return Wake::Woken;
         }
-        let interrupted = world::may_be_interrupted() && choice::choose_bool();
+        let interrupted = world::is_interrupted(choice::choose_bool);
         if self.check(is_ready) {
             return Wake::Woken;
         }
@@ -198,7 +198,7 @@ fn wait_in_both(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) ->
     if !death::survives(site) {
         return Wake::Woken;
     }
-    let interrupted = world::may_be_interrupted() && choice::choose_bool();
+    let interrupted = world::is_interrupted(choice::choose_bool);
     let (readable, writable) = (&reader.0.calls, &writer.0.writable);
     if reader.0.check(Reader::is_ready) {
         return Wake::Woken;

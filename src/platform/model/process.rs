@@ -8,6 +8,7 @@
 //! loom runs at most five threads: four processes and the kernel. Process 0 runs on the main
 //! thread.
 
+use super::config::total_choices;
 use super::death::{self, DeathUnwind};
 use super::robust;
 use super::world::{self, Choices, KERNEL, Process};
@@ -18,40 +19,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use super::config::ScenarioConfig;
+
 /// The maximum number of processes of a model.
 pub const MAX: usize = 4;
 
 /// The code of one process.
 pub type Body = Box<dyn FnOnce()>;
-
-/// The events that loom may choose in an execution, in addition to the order of the processes'
-/// steps.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ScenarioConfig {
-    /// The maximum number of binary choices.
-    pub choices: usize,
-    /// The number of waits that may be interrupted in each process: its first waits.
-    pub interruptions: usize,
-    /// The number of weak compare-exchanges that may fail spuriously in each process: its first
-    /// weak compare-exchanges.
-    pub spurious_failures: usize,
-    /// Whether sleepers recheck after the death of a process.
-    pub rechecks: bool,
-}
-
-impl ScenarioConfig {
-    fn total_choices(self, processes: usize) -> usize {
-        self.choices + (self.interruptions + self.spurious_failures) * processes
-    }
-
-    fn process(self, number: usize) -> Process {
-        Process::new(
-            self.interruptions,
-            self.spurious_failures,
-            death::planned_for(number),
-        )
-    }
-}
 
 /// Runs one execution: first the bodies as processes, then `verify` on the state that they have
 /// left.
@@ -71,9 +45,11 @@ pub fn run(bodies: Vec<Body>, config: ScenarioConfig, verify: Body) {
     let kernel = {
         let (ended, ready) = (ended.clone(), ready.clone());
         loom::thread::spawn(move || {
-            let choices = Choices::new(config.total_choices(count));
-            let processes = (0..count).map(|number| config.process(number)).collect();
-            world::populate(processes, choices.clone(), config.rechecks);
+            let choices = Choices::new(total_choices(config, count));
+            let processes =
+                (0..count).map(|number| Process::new(config, death::planned_for(number)));
+            let processes = processes.collect();
+            world::populate(processes, choices.clone(), config);
             // This Release pairs with the Acquire of process 0. It publishes the choices but not
             // the stores of `open`. In loom, a thread that has yielded does not read a value that
             // it knew before the yield. So if process 0 created the choices itself, process 0 could

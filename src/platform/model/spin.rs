@@ -1,7 +1,7 @@
 //! The model of adaptive spinning. On Linux, spinning affects only the time that a wait takes,
 //! never its outcome.
 
-use super::{AtomicU32, Deadline, world};
+use super::{AtomicU32, Deadline, choice, world};
 use core::marker::PhantomData;
 
 /// What a waiter spins for. All policies have the same effect in the model.
@@ -24,7 +24,8 @@ pub enum SpinPolicy {
 /// each process spins, which keeps the models small. In a model of two processes, that wait spins
 /// before it sleeps, which is enough to show every effect on the other process. In a model of more
 /// processes, that wait spins after a sleep, because a third process may then have been faster than
-/// the woken waiter.
+/// the woken waiter. A scenario may let each of several waits spin or not, so that spinners meet
+/// sleepers.
 #[derive(Debug)]
 pub struct Spin<'a> {
     is_enabled: bool,
@@ -35,7 +36,7 @@ impl Spin<'_> {
     /// Begins a wait on this word.
     pub fn new(_word: &AtomicU32, _policy: SpinPolicy, _deadline: Option<Deadline>) -> Self {
         Self {
-            is_enabled: world::population() <= 2 && world::may_spin(),
+            is_enabled: spins(world::population() <= 2),
             word: PhantomData,
         }
     }
@@ -60,7 +61,15 @@ impl Spin<'_> {
 
     /// Starts a new spin after the process has slept.
     pub fn restart(&mut self) {
-        self.is_enabled = world::population() > 2 && world::may_spin();
+        self.is_enabled = spins(world::population() > 2);
+    }
+}
+
+/// Whether a wait spins. `is_typical` says whether it spins in a scenario without a choice.
+fn spins(is_typical: bool) -> bool {
+    match world::spins_by_choice() {
+        true => world::may_spin() && choice::choose_bool(),
+        false => is_typical && world::may_spin(),
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) fn run(scenario: ErasedScenario) {
         choices: scenario.choices,
         interruptions: scenario.interruptions,
         spurious_failures: scenario.spurious_failures,
+        spins: scenario.spins,
+        may_lack_barrier: scenario.may_lack_barrier,
         rechecks: scenario.rechecks,
     };
     process::run(bodies, config, Box::new(move || instance.verify()));

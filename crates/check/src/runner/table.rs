@@ -54,9 +54,9 @@ pub fn print(results: &[Outcome], options: &Options) {
 
 /// A text that explains what models explore in addition to the interleavings.
 const ALSO_EXPLORED: &str = "\
-    Explored besides the interleavings: which waiter is woken; a timeout at any step; in models\n\
-    with `interrupted` in their name, a spurious wake-up at any step; with crash points, the\n\
-    death of a process before each of its steps.";
+    Explored besides the interleavings: which waiter is woken; a timeout at any step; with crash\n\
+    points, the death of a process before each of its steps; and what the name of a model allows\n\
+    to each process: interrupted waits, waits that spin or not, a refused membarrier(2).";
 
 fn row(result: &Outcome) -> [String; 7] {
     let (executions, seconds) = result.cost();

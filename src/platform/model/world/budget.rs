@@ -1,7 +1,7 @@
 //! The remaining choices and the remaining spurious events that a scenario allows.
 //!
-//! Only the first waits or compare-exchanges of each process may have spurious events. So the order
-//! of the processes does not decide which operations may have spurious events.
+//! Each process has its own budget. So the order of the processes does not decide which operations
+//! may have spurious events.
 
 use super::choices::Choices;
 use super::lifecycle::current;
@@ -22,14 +22,34 @@ pub fn next_choice() -> (Choices, usize) {
     (choices, index)
 }
 
-/// Whether this wait may be interrupted.
-pub fn may_be_interrupted() -> bool {
-    take(|process| &mut process.interruptions)
+/// Whether this wait is interrupted. loom explores both answers for each wait of a process, until
+/// the process has had all its interruptions.
+pub fn is_interrupted(choose: impl FnOnce() -> bool) -> bool {
+    let number = current();
+    let remaining = with(|world| {
+        let process = world.processes.get(number);
+        process.map_or(0, |process| process.interruptions)
+    });
+    let is_interrupted = remaining > 0 && choose();
+    if is_interrupted {
+        take(|process| &mut process.interruptions);
+    }
+    is_interrupted
 }
 
 /// Whether this wait may spin.
 pub fn may_spin() -> bool {
     take(|process| &mut process.spins)
+}
+
+/// Whether a wait that may spin spins by choice.
+pub fn spins_by_choice() -> bool {
+    with(|world| world.config.spins > 0)
+}
+
+/// Whether the kernel may refuse the heavy barrier.
+pub fn may_lack_barrier() -> bool {
+    take(|process| &mut process.missing_barriers)
 }
 
 /// Whether this weak compare-exchange may fail spuriously.

@@ -21,7 +21,9 @@ pub use record::{creations, events, executions};
 pub use state::{Findings, KERNEL, begin, begin_exploration};
 pub use wait_queue::process_states;
 
-pub(super) use budget::{may_be_interrupted, may_fail_spuriously, may_spin, next_choice};
+pub(super) use budget::{
+    is_interrupted, may_fail_spuriously, may_lack_barrier, may_spin, next_choice, spins_by_choice,
+};
 pub(super) use choices::Choices;
 pub(super) use findings::{note_change, note_fence, note_load, note_site, note_write};
 pub(super) use lifecycle::{

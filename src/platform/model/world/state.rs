@@ -4,6 +4,7 @@ use super::choices::Choices;
 use super::older_values::History;
 use crate::platform::Wake;
 use crate::platform::model::change::Change;
+use crate::platform::model::config::ScenarioConfig;
 use crate::platform::model::event::{Event, Site};
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -69,6 +70,8 @@ pub struct Process {
     pub interruptions: usize,
     /// The number of remaining waits that may spin.
     pub spins: usize,
+    /// The number of remaining calls in which the kernel may refuse the heavy barrier.
+    pub missing_barriers: usize,
     /// The number of remaining weak compare-exchanges that may fail spuriously.
     pub spurious_failures: usize,
     /// The word on which the process sleeps, and the source line of the wait.
@@ -88,12 +91,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Creates a process that may have these numbers of spurious events and may spin in one wait.
-    pub fn new(interruptions: usize, spurious_failures: usize, dies_before: Option<usize>) -> Self {
+    /// Creates a process with the spurious events of this scenario.
+    pub fn new(config: ScenarioConfig, dies_before: Option<usize>) -> Self {
         Self {
-            interruptions,
-            spins: 1,
-            spurious_failures,
+            interruptions: config.interruptions,
+            spins: config.spins.max(1),
+            spurious_failures: config.spurious_failures,
+            missing_barriers: config.may_lack_barrier.into(),
             dies_before,
             ..Self::default()
         }
@@ -115,8 +119,7 @@ pub struct World {
     pub scratch: Vec<Vec<u128>>,
     /// The robust lists of the kernel thread, which verifies the end state.
     pub kernel_robust_lists: RobustLists,
-    /// Whether sleepers recheck after the death of a process.
-    pub rechecks: bool,
+    pub config: ScenarioConfig,
     /// The number of steps that changed a word.
     pub changes: usize,
     /// The value of `changes` at the last recheck.
@@ -168,10 +171,10 @@ pub fn begin_exploration() {
 }
 
 /// Sets the processes and the choices of the execution.
-pub fn populate(processes: Vec<Process>, choices: Choices, rechecks: bool) {
+pub fn populate(processes: Vec<Process>, choices: Choices, config: ScenarioConfig) {
     with(|world| {
         world.processes = processes;
         world.choices = Some(choices);
-        world.rechecks = rechecks;
+        world.config = config;
     });
 }

@@ -85,7 +85,7 @@ pub fn check_deadlock() {
             return None;
         }
         let has_died = world.processes.iter().any(|process| process.dead);
-        if has_died && world.rechecks && world.changes_at_recheck != Some(world.changes) {
+        if has_died && world.config.rechecks && world.changes_at_recheck != Some(world.changes) {
             world.changes_at_recheck = Some(world.changes);
             if recheck(world) {
                 return None;

@@ -50,7 +50,7 @@ function name(model) {
   return link;
 }
 
-// mutex/excludes/3, interrupted: primitive, property, number of processes, variant.
+// mutex/excludes/3, 1 interruption: primitive, property, number of processes, variant.
 function parts(model) {
   const [primitive, property = "", rest = ""] = model.name.split("/");
   const [, ...variants] = rest.split(", ");
