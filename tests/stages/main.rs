@@ -16,8 +16,12 @@ mod stepped;
 
 use interlatch_testing::{harness, process, property};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
+    // No process dies in these tests. Without rechecks, a lost wake-up hangs until the deadline of
+    // the test, and the test fails. With rechecks, the wake-up would only be late.
+    interlatch::sync::set_recheck_interval(Duration::MAX);
     if let Some(role) = process::role() {
         return actor::main(&role);
     }
