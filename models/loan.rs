@@ -25,6 +25,17 @@ pub fn models() -> Vec<Model> {
                 "loans_and_values_share_a_slot",
             ],
         );
-    loan::all(&mut models);
-    models.finish()
+    loan::all_with_one_slot(&mut models);
+    let mut two = Collector::new("loan<2>").bounded(
+        2,
+        &[
+            "item_written_in_place_is_read_in_place",
+            "sender_death_frees_its_loan",
+            "reader_death_keeps_the_item",
+            "loans_and_values_share_a_slot",
+            "loan_of_killed_sender_is_not_overtaken",
+        ],
+    );
+    loan::all_with_two_slots(&mut two);
+    [models.finish(), two.finish()].concat()
 }

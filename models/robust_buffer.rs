@@ -15,6 +15,8 @@ pub fn models() -> Vec<Model> {
         sizes::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
         deaths::<RobustBounded<1>, RobustBounded<2>>("robust_bounded"),
         deaths::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
+        three_slots::<RobustBounded<3>>("robust_bounded"),
+        three_slots::<RobustMonitor<3>>("robust_monitor"),
     ]
     .concat()
 }
@@ -119,4 +121,16 @@ where
         ]);
     robust_buffer::all_of::<Two>(&mut two);
     finish_sizes([one, two])
+}
+
+/// Returns the models of a buffer in which the order of the items may differ from the order of their
+/// slots in memory. Two slots are too few for this, because one of them is free.
+fn three_slots<Three>(name: &str) -> Vec<Model>
+where
+    Three: Unregistered<Item = u64> + ShmSafe + 'static,
+{
+    let mut three = Collector::new(&format!("{name}<3>"))
+        .bounded(1, &["two_deaths_keep_the_order_of_the_items"]);
+    robust_buffer::all_with_three_slots::<Three>(&mut three);
+    three.finish()
 }

@@ -10,7 +10,7 @@ use interlatch::sync::Timeout;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-/// A buffer of one slot that can be borrowed for writing and for reading.
+/// A buffer whose slots can be borrowed for writing and for reading.
 ///
 /// The scenarios run with [`RobustBounded`] and with broken implementations of this trait.
 pub trait Lends: Unregistered<Item = u64> {
@@ -29,7 +29,7 @@ pub trait Lends: Unregistered<Item = u64> {
     fn read(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError>;
 }
 
-impl Lends for RobustBounded<1> {
+impl<const N: usize> Lends for RobustBounded<N> {
     fn fill(&self, item: u64, timeout: Timeout, before_send: impl FnOnce()) -> bool {
         let Ok(mut loan) = self.loan_with(timeout) else {
             return false;
@@ -62,6 +62,12 @@ pub struct LoanState<B> {
 
 /// Runs every scenario of loans.
 pub fn all(stage: &mut impl Stage) {
+    all_with_one_slot(stage);
+    all_with_two_slots(stage);
+}
+
+/// Runs the scenarios of loans in a buffer of one slot, and one scenario that needs three slots.
+pub fn all_with_one_slot(stage: &mut impl Stage) {
     stage.run(item_written_in_place_is_read_in_place::<RobustBounded<1>>());
     stage.run(dropped_loan_frees_its_slot::<RobustBounded<1>>());
     stage.run(sender_death_frees_its_loan::<RobustBounded<1>>());
@@ -76,9 +82,19 @@ pub fn all(stage: &mut impl Stage) {
         RobustBounded<1>,
     >());
     stage.run(loans_and_values_share_a_slot::<RobustBounded<1>>());
+    stage.run(killed_holder_of_two_loans_keeps_the_sending_order());
     stage.run(left_item_is_received_next());
     stage.run(every_loan_method_passes_an_item());
     stage.run(left_item_is_received_before_disconnection());
+}
+
+/// Runs the scenarios of loans that need two slots.
+pub fn all_with_two_slots(stage: &mut impl Stage) {
+    stage.run(item_written_in_place_is_read_in_place::<RobustBounded<2>>());
+    stage.run(sender_death_frees_its_loan::<RobustBounded<2>>());
+    stage.run(reader_death_keeps_the_item::<RobustBounded<2>>());
+    stage.run(loans_and_values_share_a_slot::<RobustBounded<2>>());
+    stage.run(loan_of_killed_sender_is_not_overtaken::<RobustBounded<2>>());
 }
 
 fn take<B: Lends, const INDEX: usize>(shared: &LoanState<B>, timeout: Timeout) {
@@ -123,15 +139,18 @@ pub fn dropped_loan_frees_its_slot<B: Lends>() -> Scenario<LoanState<B>> {
         .choices(4)
 }
 
-/// Checks that the buffer is empty and its slot is free.
+/// Checks that the buffer is empty and all its slots are free.
 fn is_empty<B: Lends>(shared: &LoanState<B>) {
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(shared.buffer.read(Timeout::NonBlocking), nothing);
-    assert!(
-        shared.buffer.fill(7, Timeout::NonBlocking, || {}),
-        "the slot is lost"
-    );
-    assert_eq!(shared.buffer.read(Timeout::NonBlocking), Ok(7));
+    let items = 7..7 + shared.buffer.capacity() as u64;
+    for item in items.clone() {
+        let is_sent = shared.buffer.fill(item, Timeout::NonBlocking, || {});
+        assert!(is_sent, "the slot is lost");
+    }
+    for item in items {
+        assert_eq!(shared.buffer.read(Timeout::NonBlocking), Ok(item));
+    }
 }
 
 /// If a sender is killed while it holds a loan, the slot becomes free.
@@ -177,6 +196,73 @@ pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
         })
         .choices(8)
         .victims(&[0])
+}
+
+/// No item that is sent later overtakes the loan of a killed sender.
+///
+/// The sender is killed at any step. If its item is in the buffer before the other process sends,
+/// the other process receives that item first. The items need two slots.
+pub fn loan_of_killed_sender_is_not_overtaken<B: Lends>() -> Scenario<LoanState<B>> {
+    let sender = |shared: &LoanState<B>| {
+        shared.buffer.fill(1, Timeout::NonBlocking, || {});
+    };
+    let other = |shared: &LoanState<B>| {
+        let before = shared.buffer.len();
+        if shared.buffer.fill(10, Timeout::NonBlocking, || {}) {
+            let first = shared.buffer.read(Timeout::NonBlocking);
+            assert!(before == 0 || first == Ok(1), "{first:?} overtook item 1");
+        }
+    };
+    Scenario::new(
+        "loan_of_killed_sender_is_not_overtaken",
+        vec![sender as fn(&LoanState<B>), other],
+    )
+    .choices(8)
+    .victims(&[0])
+}
+
+/// If a process is killed while it holds two loans or two borrowed items, the items that it has
+/// sent stay in the order of their sends.
+///
+/// The process is killed at any step. It sends the loan of the second slot first, and receives the
+/// item in the middle of the buffer first.
+pub fn killed_holder_of_two_loans_keeps_the_sending_order() -> Scenario<LoanState<RobustBounded<3>>>
+{
+    let victim = |shared: &LoanState<RobustBounded<3>>| {
+        let loan = || shared.buffer.loan_with(Timeout::NonBlocking);
+        let borrow = || shared.buffer.borrow_with(Timeout::NonBlocking);
+        let (Ok(mut first), Ok(mut second)) = (loan(), loan()) else {
+            panic!("two slots are free");
+        };
+        (*second, *first) = (1, 10);
+        assert_eq!((second.send(), first.send()), (Ok(()), Ok(())));
+        shared.sent.set(1);
+        assert!(shared.buffer.fill(100, Timeout::NonBlocking, || {}));
+        let (Ok(oldest), Ok(middle)) = (borrow(), borrow()) else {
+            panic!("three items are in the buffer");
+        };
+        assert_eq!((*oldest, *middle), (1, 10));
+        drop(middle);
+        drop(oldest);
+    };
+    Scenario::new(
+        "killed_holder_of_two_loans_keeps_the_sending_order",
+        vec![victim],
+    )
+    .verify(|shared| {
+        let mut left = Vec::new();
+        while let Ok(item) = shared.buffer.read(Timeout::NonBlocking) {
+            left.push(item);
+        }
+        let allowed: [&[u64]; 6] = [&[], &[1], &[1, 10], &[1, 10, 100], &[1, 100], &[100]];
+        let possible = match shared.sent.get() {
+            0 => &allowed[..3],
+            _ => &allowed[2..],
+        };
+        assert!(possible.contains(&&left[..]), "{left:?} is left");
+        is_empty(shared);
+    })
+    .victims(&[0])
 }
 
 /// If a sender is killed while it fills a loan, another sender can send by value in the same slot.

@@ -2,7 +2,7 @@
 //! [`buffer`](super::buffer).
 
 use super::buffer::{RobustBounded, RobustMonitor};
-use super::{RaceCell, Scenario, Stage, short_timeout};
+use super::{RaceCell, Scenario, Stage, initial, short_timeout};
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
@@ -22,10 +22,70 @@ pub struct RobustBufferState<B> {
     items: [RaceCell; 2],
 }
 
+/// A buffer of three slots that contains 1 and 10. The free slot lies before the slot of 1.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct WrappedBuffer<B: Unregistered<Item = u64>>(
+    #[shm(initial = wrapped_buffer())] RobustBufferState<B>,
+);
+
+fn wrapped_buffer<B: Unregistered<Item = u64>>() -> RobustBufferState<B>
+where
+    RobustBufferState<B>: ShmSafe,
+{
+    // SAFETY: the calling thread holds no lock of the buffer when the buffer moves into its place.
+    let state = unsafe { initial::<RobustBufferState<B>>() };
+    pass(&state.buffer, 1);
+    send_all(&state.buffer, &[1, 10]);
+    state
+}
+
+/// An empty buffer of three slots. The slot that is filled next lies behind the other slots.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct RotatedBuffer<B: Unregistered<Item = u64>>(
+    #[shm(initial = rotated_buffer())] RobustBufferState<B>,
+);
+
+fn rotated_buffer<B: Unregistered<Item = u64>>() -> RobustBufferState<B>
+where
+    RobustBufferState<B>: ShmSafe,
+{
+    // SAFETY: the calling thread holds no lock of the buffer when the buffer moves into its place.
+    let state = unsafe { initial::<RobustBufferState<B>>() };
+    pass(&state.buffer, 2);
+    state
+}
+
+fn send_all<B: Unregistered<Item = u64>>(buffer: &B, items: &[u64]) {
+    for item in items {
+        let sent = buffer.send_unregistered(*item, Timeout::NonBlocking);
+        assert_eq!(sent, Ok(()), "the buffer has a free slot");
+    }
+}
+
+/// Sends and receives `count` items, one at a time.
+fn pass<B: Unregistered<Item = u64>>(buffer: &B, count: usize) {
+    for _ in 0..count {
+        send_all(buffer, &[9]);
+        assert_eq!(buffer.recv_unregistered(Timeout::NonBlocking), Ok(9));
+    }
+}
+
 /// Runs every scenario of every robust buffer.
 pub fn all(stage: &mut impl Stage) {
     all_of::<RobustBounded<1>>(stage);
     all_of::<RobustMonitor<1>>(stage);
+    all_with_three_slots::<RobustBounded<3>>(stage);
+    all_with_three_slots::<RobustMonitor<3>>(stage);
+}
+
+/// Runs the scenarios of one robust buffer that need three slots.
+pub fn all_with_three_slots<B: Unregistered<Item = u64> + ShmSafe + 'static>(
+    stage: &mut impl Stage,
+) {
+    stage.run(death_keeps_the_order_of_the_items::<B>());
+    stage.run(two_deaths_keep_the_order_of_the_items::<B>());
 }
 
 /// Runs every scenario of one robust buffer.
@@ -193,6 +253,53 @@ pub fn item_of_killed_sender_is_not_overtaken<B: Unregistered<Item = u64>>()
     })
     .choices(8)
     .victims(&[0])
+}
+
+/// If a process is killed while it sends or receives, the items of the buffer stay in order.
+///
+/// The process is killed at any step. The order of the items differs from the order of their slots
+/// in memory, so a repair that searches the slots one after the other breaks the order.
+pub fn death_keeps_the_order_of_the_items<B: Unregistered<Item = u64>>()
+-> Scenario<WrappedBuffer<B>> {
+    let victim = |WrappedBuffer(shared): &WrappedBuffer<B>| {
+        send_all(&shared.buffer, &[100]);
+        let _ = shared.buffer.recv_unregistered(Timeout::NonBlocking);
+    };
+    Scenario::new("death_keeps_the_order_of_the_items", vec![victim])
+        .verify(|WrappedBuffer(shared)| {
+            let left = drain_and_check(shared);
+            let allowed: [&[u64]; 3] = [&[1, 10], &[1, 10, 100], &[10, 100]];
+            assert!(allowed.contains(&&left[..]), "{left:?} is left");
+        })
+        .victims(&[0])
+}
+
+/// If two senders are killed one after the other, their items stay in order.
+///
+/// Each sender is killed at any step. The second sender sends two items. If it finds the item of
+/// the first sender, that item stays before its own items.
+pub fn two_deaths_keep_the_order_of_the_items<B: Unregistered<Item = u64>>()
+-> Scenario<RotatedBuffer<B>> {
+    let first = |RotatedBuffer(shared): &RotatedBuffer<B>| send_all(&shared.buffer, &[1]);
+    let second = |RotatedBuffer(shared): &RotatedBuffer<B>| {
+        shared.items[0].set(shared.buffer.len() as u64);
+        send_all(&shared.buffer, &[10, 100]);
+    };
+    Scenario::new(
+        "two_deaths_keep_the_order_of_the_items",
+        vec![first as fn(&RotatedBuffer<B>), second],
+    )
+    .verify(|RotatedBuffer(shared)| {
+        let left = drain_and_check(shared);
+        let place = |item| left.iter().position(|found| *found == item);
+        let (one, ten, hundred) = (place(1), place(10), place(100));
+        assert!(ten.is_some() || hundred.is_none(), "{left:?} is left");
+        assert!(hundred.is_none() || ten < hundred, "{left:?} is left");
+        if shared.items[0].get() == 1 {
+            assert_eq!(one, Some(0), "{left:?} is left");
+        }
+    })
+    .victims(&[0, 1])
 }
 
 /// If two senders are killed during their sends, each send has either sent its whole item or
