@@ -34,6 +34,7 @@ pub fn models() -> Vec<Model> {
                 "dropped_delivery_wakes_another_receiver",
                 "non_blocking_send_passes_an_acceptor",
                 "every_accept_method_delivers",
+                "acknowledgement_wakes_its_sender",
                 "items_of_both_senders_arrive",
                 "two_receivers_share_the_items",
                 "closing_wakes_every_receiver",

@@ -51,6 +51,7 @@ pub fn all(stage: &mut impl Stage) {
     >());
     stage.run(non_blocking_send_passes_an_acceptor::<SmallRendezvous>());
     stage.run(every_accept_method_delivers());
+    stage.run(acknowledgement_wakes_its_sender::<SmallRendezvous>());
     stage.run(buffer::keeps_order::<SmallRendezvous>());
     stage.run(buffer::never_exceeds_capacity::<SmallRendezvous>());
     stage.run(buffer::items_of_both_senders_arrive::<SmallRendezvous>());
@@ -437,6 +438,26 @@ pub fn non_blocking_send_passes_an_acceptor<B: Accepts>() -> Scenario<Rendezvous
         },
     ];
     Scenario::new("non_blocking_send_passes_an_acceptor", participants)
+        .verify(received_equals_sent)
+        .choices(10)
+}
+
+/// An acknowledgement wakes the sender of the item, also if another sender waits.
+///
+/// Two senders wait, one for the acknowledgement of its item and the other one for the end of that
+/// send. If the acknowledgement wakes only the other sender, all three processes hang.
+pub fn acknowledgement_wakes_its_sender<B: Accepts>() -> Scenario<RendezvousState<B>> {
+    let participants: Vec<fn(&RendezvousState<B>)> = vec![
+        |shared| send::<B, 0>(shared, Timeout::Infinite),
+        |shared| send::<B, 1>(shared, Timeout::Infinite),
+        |shared| {
+            for _ in 0..2 {
+                let item = shared.rendezvous.accept_and_acknowledge(Timeout::Infinite);
+                record::<B, 0>(shared, item.expect("both senders wait"));
+            }
+        },
+    ];
+    Scenario::new("acknowledgement_wakes_its_sender", participants)
         .verify(received_equals_sent)
         .choices(10)
 }
