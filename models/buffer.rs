@@ -37,6 +37,7 @@ where
                 "dropping_one_of_two_senders_keeps_the_buffer_open",
                 "closed_buffer_can_be_drained",
                 "timed_out_batch_loses_no_item",
+                "timed_operations_lose_no_item",
             ],
         )
         .bounded(
@@ -65,6 +66,7 @@ where
             &[
                 "items_of_both_senders_arrive",
                 "two_receivers_share_the_items",
+                "timed_operations_lose_no_item",
                 "batch_wakes_every_receiver",
                 "batch_receive_wakes_every_sender",
                 "every_batch_receiver_sees_disconnection",

@@ -249,6 +249,7 @@ where
                 "batch_wakes_every_receiver",
                 "every_batch_receiver_sees_disconnection",
                 "timed_out_batch_loses_no_item",
+                "timed_operations_lose_no_item",
             ],
         )
         .at_another_size(&["batch_receive_wakes_every_sender"]);
@@ -267,6 +268,7 @@ where
                 "batch_receive_wakes_every_sender",
                 "every_batch_receiver_sees_disconnection",
                 "timed_out_batch_loses_no_item",
+                "timed_operations_lose_no_item",
             ],
         )
         .at_another_size(&CLOSING_AND_TIMEOUTS);

@@ -7,7 +7,7 @@ use interlatch::ShmSafe;
 use interlatch::channel::Unregistered;
 use interlatch_check::Model;
 use interlatch_contract::buffer::{RobustBounded, RobustMonitor};
-use interlatch_contract::{buffer, robust_buffer};
+use interlatch_contract::{buffer, large_items, robust_buffer};
 
 pub fn models() -> Vec<Model> {
     [
@@ -17,6 +17,7 @@ pub fn models() -> Vec<Model> {
         deaths::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
         three_slots::<RobustBounded<3>>("robust_bounded"),
         three_slots::<RobustMonitor<3>>("robust_monitor"),
+        large_items(),
     ]
     .concat()
 }
@@ -55,6 +56,7 @@ where
                 "batch_wakes_every_receiver",
                 "every_batch_receiver_sees_disconnection",
                 "timed_out_batch_loses_no_item",
+                "timed_operations_lose_no_item",
             ],
         )
         .bounded(1, &["delivers_each_once"])
@@ -72,6 +74,7 @@ where
                 "batch_receive_wakes_every_sender",
                 "every_batch_receiver_sees_disconnection",
                 "timed_out_batch_loses_no_item",
+                "timed_operations_lose_no_item",
             ],
         )
         .at_another_size(&CLOSING_AND_TIMEOUTS);
@@ -123,8 +126,7 @@ where
     finish_sizes([one, two])
 }
 
-/// Returns the models of a buffer in which the order of the items may differ from the order of their
-/// slots in memory. Two slots are too few for this, because one of them is free.
+/// Returns the models of a buffer whose items are not in the order of their slots in memory.
 fn three_slots<Three>(name: &str) -> Vec<Model>
 where
     Three: Unregistered<Item = u64> + ShmSafe + 'static,
@@ -133,4 +135,20 @@ where
         .bounded(1, &["two_deaths_keep_the_order_of_the_items"]);
     robust_buffer::all_with_three_slots::<Three>(&mut three);
     three.finish()
+}
+
+/// Returns the models of items that are copied without the lock.
+fn large_items() -> Vec<Model> {
+    let mut models = Collector::new("robust_bounded_of_large_items").bounded(
+        2,
+        &[
+            "keeps_order",
+            "closing_wakes_every_sender",
+            "timed_operations_lose_no_item",
+            "killed_send_completes_or_has_no_effect",
+            "item_of_killed_sender_is_not_overtaken",
+        ],
+    );
+    large_items::all(&mut models);
+    models.finish()
 }

@@ -16,6 +16,7 @@ pub mod buffer;
 pub mod byte_pipe;
 pub mod condvar;
 pub mod directory;
+pub mod large_items;
 pub mod loan;
 pub mod message_queue;
 pub mod mutex;
@@ -72,6 +73,7 @@ pub fn all(stage: &mut impl Stage) {
     robust_semaphore_pair::all(stage);
     buffer::all(stage);
     robust_buffer::all(stage);
+    large_items::all(stage);
     loan::all(stage);
     ring::all(stage);
     rendezvous::all(stage);

@@ -25,7 +25,8 @@ pub use items::{
     rejects_invalid_capacities, two_receivers_share_the_items,
 };
 pub use timeouts::{
-    handles_extreme_timeouts, timed_out_receiver_takes_no_item, timed_out_sender_keeps_its_item,
+    handles_extreme_timeouts, timed_operations_lose_no_item, timed_out_receiver_takes_no_item,
+    timed_out_sender_keeps_its_item,
 };
 
 use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts};
@@ -92,6 +93,7 @@ pub fn all_of<B: Unregistered<Item = u64> + ShmSafe + 'static>(stage: &mut impl 
     stage.run(every_sender_sees_disconnection::<B>());
     stage.run(timed_out_receiver_takes_no_item::<B>());
     stage.run(timed_out_sender_keeps_its_item::<B>());
+    stage.run(timed_operations_lose_no_item::<B>());
     stage.run(handles_extreme_timeouts::<B>());
     stage.run(every_send_and_receive_method_passes_items::<B>());
     stage.run(batch_keeps_order::<B>());

@@ -4,6 +4,7 @@ use super::{
     BufferState, Scenario, distant_timeout, expired_timeouts, receive_as, send, send_one, sum_left,
     sum_received,
 };
+use crate::short_timeout;
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::sync::Timeout;
 use std::time::Duration;
@@ -46,6 +47,55 @@ pub fn timed_out_sender_keeps_its_item<B: Unregistered<Item = u64>>() -> Scenari
             assert_eq!(received + sum_left(shared), sent);
         })
         .choices(8)
+}
+
+/// Operations that time out lose no item and no slot, double no item and keep the order.
+///
+/// The sender has short timeouts, and the receiver has a short timeout and then does not block. Each
+/// timeout may expire while the other process holds an internal lock.
+pub fn timed_operations_lose_no_item<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    // The digits of a number are the items, in order.
+    fn append(number: u64, item: u64) -> u64 {
+        number * 10 + item
+    }
+    let sender = |shared: &BufferState<B>| {
+        for item in [1, 2] {
+            match shared.buffer.send_unregistered(item, short_timeout()) {
+                Ok(()) => shared.got[0][0].set(append(shared.got[0][0].get(), item)),
+                Err(error) => assert_eq!(error, SendTimeoutError::Timeout(item)),
+            }
+        }
+    };
+    let receiver = |shared: &BufferState<B>| {
+        for timeout in [short_timeout(), Timeout::NonBlocking] {
+            match shared.buffer.recv_unregistered(timeout) {
+                Ok(item) => shared.got[1][0].set(append(shared.got[1][0].get(), item)),
+                Err(error) => assert_eq!(error, RecvTimeoutError::Timeout),
+            }
+        }
+    };
+    let participants = vec![sender as fn(&BufferState<B>), receiver];
+    Scenario::new("timed_operations_lose_no_item", participants)
+        .verify(|shared| {
+            let left = || shared.buffer.recv_unregistered(Timeout::NonBlocking).ok();
+            let received = std::iter::from_fn(left).fold(shared.got[1][0].get(), append);
+            assert_eq!(received, shared.got[0][0].get(), "received, sent");
+            every_slot_is_free(&shared.buffer);
+        })
+        .choices(6)
+}
+
+/// Checks that an empty buffer accepts as many items as it has slots.
+fn every_slot_is_free<B: Unregistered<Item = u64>>(buffer: &B) {
+    // A kernel pipe holds thousands of items.
+    let items = 0..buffer.capacity().min(8) as u64;
+    for item in items.clone() {
+        let sent = buffer.send_unregistered(item, Timeout::NonBlocking);
+        assert_eq!(sent, Ok(()), "a slot is lost");
+    }
+    for item in items {
+        assert_eq!(buffer.recv_unregistered(Timeout::NonBlocking), Ok(item));
+    }
 }
 
 /// A call with an expired timeout tries once without waiting. A call with the longest timeout
