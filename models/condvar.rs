@@ -12,6 +12,7 @@ use interlatch_contract::condvar::{
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("condvar")
+        .bounded(4, &["notification_ends_no_later_wait"])
         .bounded(
             3,
             &[

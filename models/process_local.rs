@@ -209,6 +209,7 @@ where
                 "notify_all_wakes_every_waiter",
                 "notify_all_wakes_waiters_of_different_conditions",
                 "two_waiters_alternate",
+                "notification_ends_no_later_wait",
                 "timed_out_waiter_takes_no_notification",
             ],
         )

@@ -1,6 +1,6 @@
 //! The promises of a condition variable.
 
-use super::{RaceCell, Scenario, Stage, expired_timeouts};
+use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{Condvar, Mutex, RawCondvar, RawLock, Timeout};
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ where
     stage.run(two_waiters_alternate::<C, L>());
     stage.run(timed_out_waiter_takes_no_notification::<C, L>());
     stage.run(waiter_returns_only_after_a_notification::<C, L>());
+    stage.run(notification_ends_no_later_wait::<C, L>());
     stage.run(loop_of_timed_waits_ends::<C, L>());
     stage.run(handles_extreme_timeouts::<C, L>());
 }
@@ -229,6 +230,32 @@ pub fn waiter_returns_only_after_a_notification<C: RawCondvar, L: RawLock>()
         "waiter_returns_only_after_a_notification",
         vec![wait_once, put],
     )
+}
+
+/// A notification ends no wait that begins after it.
+///
+/// One process waits twice with a timeout, and another process notifies once under the lock. If the
+/// first timeout expires together with the notification, or no process waits at that moment, the
+/// notification is over before the second wait.
+pub fn notification_ends_no_later_wait<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>>
+{
+    let wait_twice = |shared: &CondvarState<C, L>| {
+        for _ in 0..2 {
+            let mut guard = shared.lock.lock();
+            let is_over = shared.tokens.get() == 1;
+            let notified = shared.changed.wait_with(&mut guard, short_timeout());
+            assert!(
+                !notified || !is_over,
+                "an earlier notification ended a wait"
+            );
+        }
+    };
+    let notify = |shared: &CondvarState<C, L>| {
+        let _guard = shared.lock.lock();
+        shared.tokens.increment();
+        shared.changed.notify_one();
+    };
+    Scenario::new("notification_ends_no_later_wait", vec![wait_twice, notify])
 }
 
 /// A loop that ends at the first timeout ends, although no process notifies.
