@@ -13,12 +13,8 @@ pub fn models() -> Vec<Model> {
     };
     let mut models = sizes::<Bounded<1>, Bounded<2>>("bounded", |one| one);
     models.extend(sizes::<Monitor<1>, Monitor<2>>("monitor", monitor));
-    // In a buffer of two slots, the next slot and the previous slot are the same, so two slots do
-    // not reveal a step in the wrong direction.
-    let round = buffer::keeps_order_across_wraparounds::<Bounded<3>>;
-    models.push(Model::new("bounded<3>", round));
-    let round = buffer::keeps_order_across_wraparounds::<Monitor<3>>;
-    models.push(Model::new("monitor<3>", round));
+    models.extend(three_slots::<Bounded<3>>("bounded"));
+    models.extend(three_slots::<Monitor<3>>("monitor"));
     models.push(Model::new("buffers", buffer::rejects_invalid_capacities));
     models
 }
@@ -83,6 +79,16 @@ where
         vec![interrupted.bounded(3), mixed],
     ]
     .concat()
+}
+
+/// Returns the models that need three slots.
+fn three_slots<Three>(name: &str) -> Vec<Model>
+where
+    Three: Unregistered<Item = u64> + ShmSafe + 'static,
+{
+    let mut models = Collector::new(&format!("{name}<3>"));
+    buffer::wraparounds_of::<Three>(&mut models);
+    models.finish()
 }
 
 /// Returns the model of single items beside batches, which capacity 1 makes wait for each other.

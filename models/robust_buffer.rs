@@ -134,6 +134,7 @@ where
     let mut three = Collector::new(&format!("{name}<3>"))
         .bounded(1, &["two_deaths_keep_the_order_of_the_items"]);
     robust_buffer::all_with_three_slots::<Three>(&mut three);
+    buffer::wraparounds_of::<Three>(&mut three);
     three.finish()
 }
 

@@ -44,6 +44,35 @@ pub fn batch_keeps_order<B: Unregistered<Item = u64>>() -> Scenario<BufferState<
     Scenario::new("batch_keeps_order", vec![sender, receiver])
 }
 
+/// Batches arrive in order wherever in the buffer they begin and end.
+///
+/// The buffer stays full, apart from the batch that is exchanged. Batches of every size begin at
+/// every slot, so some of them go past the last slot.
+pub fn batches_keep_order_across_wraparounds<B: Unregistered<Item = u64>>()
+-> Scenario<BufferState<B>> {
+    let rounds = |shared: &BufferState<B>| {
+        // A kernel pipe holds thousands of items, and its items do not return to a first slot.
+        let capacity = shared.buffer.capacity().min(8) as u64;
+        send_batch(shared, (0..capacity).collect());
+        // The two batches of one size move the first item by the capacity, back to its slot. The
+        // last batch of each round moves the first item to the next slot.
+        let round = (1..capacity).flat_map(|size| [size, capacity - size]);
+        let round: Vec<u64> = round.chain([capacity, 1]).collect();
+        let mut received = 0;
+        for size in round.iter().cycle().take(round.len() * capacity as usize) {
+            let end = received + size;
+            while received < end {
+                let items = receive_batch(shared, (end - received) as usize);
+                let expected: Vec<u64> = (received..).take(items.len()).collect();
+                assert_eq!(items, expected);
+                received += items.len() as u64;
+            }
+            send_batch(shared, (end - size + capacity..end + capacity).collect());
+        }
+    };
+    Scenario::new("batches_keep_order_across_wraparounds", vec![rounds])
+}
+
 /// A batch of two items wakes two waiting receivers.
 ///
 /// If the sender wakes only one receiver for the whole batch, the other receiver hangs.
