@@ -33,6 +33,7 @@ mod museum;
 mod mutex;
 mod process_local;
 mod raw_robust_mutex;
+mod refused;
 mod rendezvous;
 mod ring;
 mod robust_buffer;
@@ -64,6 +65,7 @@ fn models() -> Vec<Model> {
         robust_semaphore::models(),
         robust_semaphore_pair::models(),
         robust_buffer::models(),
+        refused::models(),
         rendezvous::models(),
         ring::models(),
         loan::models(),

@@ -86,11 +86,11 @@ impl core::error::Error for RobustListError {}
 pub(crate) use super::linux::robust::MappedRegion;
 #[cfg(not(loom))]
 pub use super::linux::robust::{
-    Owner, RobustWord, as_owner, commit, commit_in, release_range, run_thread,
+    MAX_HELD, Owner, RobustWord, as_owner, commit, commit_in, release_range, run_thread,
 };
 #[cfg(loom)]
 pub use super::model::robust::{
-    Owner, RobustWord, as_owner, commit, commit_in, forget_range, fork_child_that_exits,
+    MAX_HELD, Owner, RobustWord, as_owner, commit, commit_in, forget_range, fork_child_that_exits,
     hand_over_without_pending, release_range, report_at_thread_end, run_thread, run_thread_with,
 };
 

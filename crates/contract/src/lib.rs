@@ -22,6 +22,7 @@ pub mod message_queue;
 pub mod mutex;
 pub mod process_local;
 pub mod raw_robust_mutex;
+pub mod refused;
 pub mod rendezvous;
 pub mod ring;
 pub mod robust_buffer;
@@ -75,6 +76,7 @@ pub fn all(stage: &mut impl Stage) {
     robust_buffer::all(stage);
     large_items::all(stage);
     loan::all(stage);
+    refused::all(stage);
     ring::all(stage);
     rendezvous::all(stage);
     segment_list::all(stage);

@@ -18,6 +18,12 @@ use core::ops::Range;
 use core::panic::Location;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
+/// The maximum number of words that a thread can hold.
+///
+/// The number is small, so that a scenario can reach it in few steps. It is larger than the number
+/// of words that any other scenario holds.
+pub const MAX_HELD: usize = 8;
+
 /// A word that the kernel recovers when its owner dies.
 #[derive(Debug)]
 pub struct RobustWord(AtomicU32);
@@ -84,17 +90,20 @@ impl Owner {
         self.0
     }
 
-    /// Returns true: the owner can always hold one more word.
+    /// Returns whether the owner can hold one more word.
     pub fn has_room(&self) -> bool {
-        true
+        world::robust_lists(|lists| lists.running.held.len() < MAX_HELD)
     }
 
-    /// Does nothing: the model's list has no size limit.
+    /// Does nothing: the model's threads are always registered.
     ///
     /// # Errors
-    /// The model never returns an error.
+    /// Fails if the thread holds the maximum number of words.
     pub fn make_room(&self) -> Result<(), RobustListError> {
-        Ok(())
+        match self.has_room() {
+            true => Ok(()),
+            false => Err(RobustListError::TooManyLocks(MAX_HELD)),
+        }
     }
 
     /// Records that the thread is about to acquire or release this word.

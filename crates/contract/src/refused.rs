@@ -1,0 +1,124 @@
+//! What a process promises the others if an operation fails because its thread holds the maximum
+//! number of robust locks.
+//!
+//! Such an operation may have consumed a notification. It cannot use the notification, so it must
+//! notify another waiter.
+
+use super::{RaceCell, Scenario, Stage, short_timeout};
+use interlatch::channel::{ChannelError, Rendezvous, SendTimeoutError, Unregistered};
+use interlatch::platform::ShmSafe;
+use interlatch::platform::robust::{MAX_HELD, RobustListError};
+use interlatch::sync::Timeout;
+use interlatch::sync::{AcquireError, Acquired, PairSlot, RawRobustMutex, RobustSemaphorePair};
+
+/// An object, the locks that one process holds, and the sum of the items that a receiver got.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct RefusedState<O> {
+    object: O,
+    locks: [RawRobustMutex; MAX_HELD],
+    received: RaceCell,
+}
+
+type OneTurn = RobustSemaphorePair<[PairSlot; 1]>;
+type SmallRendezvous = Rendezvous<u64, 2>;
+
+/// Runs every scenario of refused operations.
+pub fn all(stage: &mut impl Stage) {
+    stage.run(refused_writer_wakes_another_writer());
+    stage.run(refused_sender_wakes_another_sender());
+    stage.run(refused_acceptor_wakes_a_receiver());
+}
+
+impl<O> RefusedState<O> {
+    /// Runs `action` while the calling thread can hold only the internal lock of an object.
+    fn with_room_for_one(&self, action: impl FnOnce()) {
+        let held = &self.locks[1..];
+        for lock in held {
+            assert_eq!(lock.lock_with(Timeout::NonBlocking), Ok(Acquired::Clean));
+        }
+        action();
+        // SAFETY: this thread locked each of these locks above.
+        held.iter().for_each(|lock| unsafe { lock.unlock() });
+    }
+}
+
+fn is_refused<T>(result: Result<T, AcquireError>) -> bool {
+    matches!(result.err(), Some(AcquireError::RobustList(_)))
+}
+
+/// A writer of a pair that cannot hold its turn wakes another writer.
+///
+/// A turn returns unfinished while both writers wait. If the refused writer keeps the notification,
+/// the other writer hangs.
+pub fn refused_writer_wakes_another_writer() -> Scenario<RefusedState<OneTurn>> {
+    fn write(shared: &RefusedState<OneTurn>) {
+        let turn = shared.object.write();
+        drop(turn.unwrap_or_else(|error| panic!("{error}")));
+    }
+    let refused = |shared: &RefusedState<OneTurn>| {
+        shared.with_room_for_one(|| assert!(is_refused(shared.object.write())));
+    };
+    Scenario::new(
+        "refused_writer_wakes_another_writer",
+        vec![refused, write, write],
+    )
+    .choices(8)
+}
+
+fn receive(shared: &RefusedState<SmallRendezvous>) {
+    let item = shared.object.recv_unregistered(Timeout::Infinite);
+    let item = item.expect("a sender sends");
+    shared.received.set(shared.received.get() + item);
+}
+
+/// A sender of a rendezvous that cannot own its offer wakes another sender.
+///
+/// Two other senders wait for the end of each other's send. If the refused sender keeps the
+/// notification, the last sender and the receiver hang.
+pub fn refused_sender_wakes_another_sender() -> Scenario<RefusedState<SmallRendezvous>> {
+    fn send(shared: &RefusedState<SmallRendezvous>) {
+        let sent = shared.object.send_unregistered(1, Timeout::Infinite);
+        assert_eq!(sent, Ok(()));
+    }
+    let refused = |shared: &RefusedState<SmallRendezvous>| {
+        shared.with_room_for_one(|| {
+            let sent = shared.object.send_unregistered(9, Timeout::Infinite);
+            let cause = ChannelError::RobustList(RobustListError::TooManyLocks(MAX_HELD));
+            assert_eq!(sent, Err(SendTimeoutError::Failed(9, cause)));
+        });
+    };
+    let receive_both = |shared: &RefusedState<SmallRendezvous>| {
+        receive(shared);
+        receive(shared);
+    };
+    Scenario::new(
+        "refused_sender_wakes_another_sender",
+        vec![send, send, refused, receive_both],
+    )
+    .verify(|shared| assert_eq!(shared.received.get(), 2))
+    .choices(12)
+}
+
+/// A receiver of a rendezvous that cannot hold an accepted item wakes another receiver.
+///
+/// Both receivers wait for the only item. If the refused receiver keeps the notification, the other
+/// receiver and the sender hang.
+pub fn refused_acceptor_wakes_a_receiver() -> Scenario<RefusedState<SmallRendezvous>> {
+    let participants: Vec<fn(&RefusedState<SmallRendezvous>)> = vec![
+        |shared| {
+            let sent = shared.object.send_unregistered(1, Timeout::Infinite);
+            assert_eq!(sent, Ok(()));
+        },
+        receive,
+        |shared| {
+            shared.with_room_for_one(|| {
+                let accepted = shared.object.accept_unregistered(short_timeout());
+                assert!(accepted.is_err(), "an item without an owner was accepted");
+            });
+        },
+    ];
+    Scenario::new("refused_acceptor_wakes_a_receiver", participants)
+        .verify(|shared| assert_eq!(shared.received.get(), 1))
+        .choices(8)
+}

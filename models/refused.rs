@@ -1,0 +1,19 @@
+//! Models of operations that fail because their thread holds the maximum number of robust locks.
+
+use crate::collector::Collector;
+use interlatch_check::Model;
+use interlatch_contract::refused;
+
+pub fn models() -> Vec<Model> {
+    let mut models = Collector::new("refused")
+        .bounded(
+            2,
+            &[
+                "refused_writer_wakes_another_writer",
+                "refused_acceptor_wakes_a_receiver",
+            ],
+        )
+        .bounded(1, &["refused_sender_wakes_another_sender"]);
+    refused::all(&mut models);
+    models.finish()
+}
