@@ -10,6 +10,7 @@ pub fn models() -> Vec<Model> {
         &[
             "one_process_creates_and_all_find/3",
             "one_process_builds_and_all_see_it/3",
+            "objects_do_not_overlap",
         ],
     );
     directory::all(&mut models);

@@ -36,7 +36,6 @@ const EXCUSES: &[(&str, &str, &str)] = &[
     ),
     ("MessageType", "priority", READS_A_CONSTANT),
     ("ObjectName", "text", READS_A_CONSTANT),
-    ("ObjectType", "align", READS_A_CONSTANT),
     ("ObjectType", "declaration", READS_A_CONSTANT),
     ("ObjectType", "fingerprint", READS_A_CONSTANT),
     ("ObjectType", "max_endpoints", READS_A_CONSTANT),

@@ -19,6 +19,14 @@ pub struct DirectoryState {
     created: [RaceCell; 3],
 }
 
+/// A directory of two objects, and the range of each object that was created.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct TwoObjects {
+    directory: Directory<2>,
+    ranges: [[RaceCell; 2]; 2],
+}
+
 /// Runs every scenario of a directory.
 pub fn all(stage: &mut impl Stage) {
     stage.run(one_process_creates_and_all_find(2));
@@ -28,6 +36,8 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(one_process_builds_and_all_see_it(3));
     stage.run(half_built_object_is_not_visible());
     stage.run(errors_say_why_creation_failed());
+    stage.run(failed_initialization_changes_nothing());
+    stage.run(objects_do_not_overlap());
 }
 
 /// The value that an object has while its creator initializes it.
@@ -191,4 +201,74 @@ pub fn errors_say_why_creation_failed() -> Scenario<DirectoryState> {
         assert!(ObjectName::new(&"a".repeat(32)).is_err());
     };
     Scenario::new("errors_say_why_creation_failed", vec![alone])
+}
+
+/// If the initialization of an object or of the memory fails, the next process can initialize it.
+///
+/// The failed initialization leaves a half-built object. If a process finds this object, or finds
+/// the memory marked, it reads a wrong value.
+pub fn failed_initialization_changes_nothing() -> Scenario<DirectoryState> {
+    let alone = |shared: &DirectoryState| {
+        let directory = &shared.directory;
+        let fails = |_: &Object| {
+            shared.object.set(HALF);
+            Err(DirectoryError::Busy)
+        };
+        let failed = directory.create(new_object(name()), 0..8, Timeout::Infinite, fails);
+        assert_eq!(failed.err(), Some(DirectoryError::Busy));
+        assert!(directory.is_blank() && directory.find(&name()).is_none());
+        create_or_find::<0>(shared);
+        let fails = || {
+            shared.object.set(HALF);
+            Err(())
+        };
+        let failed = directory.build_once(&shared.mark, MARKED, Timeout::Infinite, fails);
+        assert_eq!((failed, shared.mark.get()), (Ok(Err(())), 0));
+        build_once::<1>(shared);
+    };
+    Scenario::new("failed_initialization_changes_nothing", vec![alone])
+}
+
+/// Objects that two processes create do not overlap, and both are found.
+///
+/// One object has an odd size, and its creator is killed at any step. The other object is aligned.
+pub fn objects_do_not_overlap() -> Scenario<TwoObjects> {
+    fn create<const INDEX: usize>(shared: &TwoObjects) {
+        let name = ["first", "second"][INDEX];
+        let layout = [Layout::new::<[u8; 3]>(), Layout::new::<u64>()][INDEX];
+        let new = NewObject {
+            name: ObjectName::new(name).expect("a name"),
+            object_type: ObjectType::new::<u64>(layout),
+            config: INDEX as u64,
+        };
+        let record = |object: &Object| {
+            let end = object.offset + object.object_type.size();
+            shared.ranges[INDEX][0].set(object.offset);
+            shared.ranges[INDEX][1].set(end);
+            Ok(())
+        };
+        let created = shared
+            .directory
+            .create(new, 4..24, Timeout::Infinite, record);
+        let object = created.expect("the directory has two entries");
+        let found = shared.directory.find(&object.name).expect("it was created");
+        assert_eq!((found.config, found.offset), (INDEX as u64, object.offset));
+    }
+    Scenario::new("objects_do_not_overlap", vec![create::<0>, create::<1>])
+        .verify(|shared| {
+            let mut end = 4;
+            for object in shared.directory.objects() {
+                let range = &shared.ranges[object.config as usize];
+                assert!(object.offset >= end, "the objects overlap");
+                let align = object.object_type.align();
+                assert_eq!(object.offset % align, 0, "the object is not aligned");
+                assert_eq!(object.offset, range[0].get());
+                end = range[1].get();
+            }
+            let second = ObjectName::new("second").expect("a name");
+            assert!(shared.directory.find(&second).is_some());
+            assert!(end <= 24);
+        })
+        .choices(8)
+        .victims(&[0])
 }
