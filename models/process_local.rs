@@ -4,7 +4,8 @@ use crate::buffer::CLOSING_AND_TIMEOUTS;
 use crate::collector::{Collector, finish_sizes};
 use interlatch::Pod;
 use interlatch::channel::{
-    AttachError, Buffer, Channel, RecvError, RecvTimeoutError, SendTimeoutError, Unregistered,
+    AttachError, Buffer, Channel, ChannelError, RecvError, RecvTimeoutError, SendTimeoutError,
+    TryRecvError, TrySendError, Unregistered,
 };
 use interlatch::channel::{Duplex, PipeBuffer};
 use interlatch::platform::pipe;
@@ -375,8 +376,34 @@ fn items_of_a_dropped_side_are_received() -> Scenario<ProcessLocal<Sides>> {
     Scenario::new("items_of_a_dropped_side_are_received", vec![goes, stays])
 }
 
+/// A side that cannot send stores at most as many items as its limit, and then fails.
+///
+/// Both pipes are full, and the other side does not receive. The stored item is received first.
+fn full_duplex_stores_items_up_to_its_limit() -> Scenario<ProcessLocal<Sides>> {
+    fn alone(_: &ProcessLocal<Sides>) {
+        let (side, mut other) = Duplex::pair(1).expect("a model can create pipes");
+        let mut side = side.with_limit(1);
+        let filled = (0_u64..).take_while(|item| other.try_send(*item).is_ok());
+        let filled = filled.count() as u64;
+        while side.try_send(9).is_ok() {}
+        let flooded = Err(SendTimeoutError::Failed(
+            9,
+            ChannelError::Flooded { limit: 1 },
+        ));
+        assert_eq!(side.send_with(9, Timeout::Infinite), flooded);
+        assert_eq!(side.try_send(9), Err(TrySendError::Full(9)));
+        for item in 0..filled {
+            assert_eq!(side.try_recv(), Ok(item));
+        }
+        assert_eq!(side.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(other.try_recv(), Ok(9));
+    }
+    Scenario::new("full_duplex_stores_items_up_to_its_limit", vec![alone])
+}
+
 fn duplexes() -> Vec<Model> {
     vec![
+        Model::new("duplex", full_duplex_stores_items_up_to_its_limit),
         Model::new("duplex", both_sides_send_before_they_receive),
         Model::new("duplex", items_of_a_dropped_side_are_received),
     ]

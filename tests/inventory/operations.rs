@@ -25,9 +25,6 @@ const EXCUSES: &[(&str, &str, &str)] = &[
     ("Slots", "slots", CALLED_BY_OWNER),
     ("Duplex", "recv_timeout", HALVES),
     ("Duplex", "send_timeout", HALVES),
-    ("Duplex", "try_recv", HALVES),
-    ("Duplex", "try_send", HALVES),
-    ("Duplex", "with_limit", HALVES),
     ("Mailbox", "id", READS_A_CONSTANT),
     (
         "Mailbox",
