@@ -10,6 +10,7 @@ pub fn models() -> Vec<Model> {
         .bounded(
             3,
             &[
+                "closed_queue_can_be_drained",
                 "concurrent_senders_grow_the_list",
                 "receiver_death_keeps_the_list_consistent",
                 "failed_receiver_wakes_another_receiver",

@@ -246,6 +246,8 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(sender_death_keeps_the_list_consistent::<PooledList>());
     stage.run(receiver_death_keeps_the_list_consistent::<PooledList>());
     stage.run(last_sender_disconnects_receivers::<PooledList>());
+    stage.run(closed_queue_can_be_drained::<PooledList>());
+    stage.run(count_is_the_number_of_items());
     stage.run(failed_non_blocking_send_sends_nothing::<PooledList>());
     stage.run(failed_receiver_wakes_another_receiver());
     stage.run(send_into_a_damaged_segment_fails());
@@ -380,6 +382,35 @@ pub fn last_sender_disconnects_receivers<Q: Unlimited>() -> Scenario<SegmentList
             assert_eq!(shared.queue.receive(Timeout::Infinite), Err(Ended))
         }];
     Scenario::new("last_sender_disconnects_receivers", participants).choices(8)
+}
+
+/// Receivers get the items of the last sender before they are disconnected.
+pub fn closed_queue_can_be_drained<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let sender = |shared: &SegmentListState<Q>| {
+        send::<Q, 0>(shared, 1);
+        send::<Q, 0>(shared, 10);
+        shared.queue.close();
+    };
+    let receiver = |shared: &SegmentListState<Q>| {
+        for item in [Ok(Some(1)), Ok(Some(10)), Err(Ended), Err(Ended)] {
+            assert_eq!(shared.queue.receive(Timeout::Infinite), item);
+        }
+    };
+    Scenario::new("closed_queue_can_be_drained", vec![sender, receiver]).choices(4)
+}
+
+/// The count of a list is the number of items in all its segments.
+pub fn count_is_the_number_of_items() -> Scenario<SegmentListState<PooledList>> {
+    let alone = |shared: &SegmentListState<PooledList>| {
+        let queue = &shared.queue;
+        for count in [0, 1, 2] {
+            assert_eq!(queue.list.count(&Pool(queue)), Some(count));
+            assert_eq!(queue.send(1), count < SEGMENTS);
+        }
+        assert_eq!(queue.receive(Timeout::NonBlocking), Ok(Some(1)));
+        assert_eq!(queue.list.count(&Pool(queue)), Some(1));
+    };
+    Scenario::new("count_is_the_number_of_items", vec![alone])
 }
 
 /// A non-blocking send that fails has sent nothing.
