@@ -579,6 +579,12 @@ pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
             Ok(1),
             "at least one slot"
         );
+        let one = receiver.borrow(0).map(|items| {
+            let length = items.len();
+            items.leave();
+            length
+        });
+        assert_eq!(one, Ok(1), "at least one item");
         receiver.borrow(2).expect("two items").leave();
         let items = receiver.borrow(9).expect("two items");
         assert_eq!((items.len(), items[0], items[1]), (2, 1, 2));
@@ -593,6 +599,12 @@ pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
             .send_first(0);
         let items = receiver.borrow(9).expect("items");
         assert_eq!(items.iter().copied().collect::<Vec<_>>(), [2, 3]);
+        items.receive_first(9);
+        let mut loan = sender.loan(1).expect("slots are free");
+        loan[0] = 4;
+        loan.send_first(9);
+        let items = receiver.borrow(9).expect("an item");
+        assert_eq!((items.len(), items[0]), (1, 4), "more was sent than lent");
         items.receive();
         assert!(Buffer::is_empty(&shared.ring));
     };
