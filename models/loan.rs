@@ -12,12 +12,12 @@ pub fn models() -> Vec<Model> {
             &[
                 "item_written_in_place_is_read_in_place",
                 "sender_death_frees_its_loan",
-                "returning_the_last_item_disconnects_receivers",
             ],
         )
         .bounded(
             2,
             &[
+                "returning_the_last_item_disconnects_receivers",
                 "reader_death_keeps_the_item",
                 "left_item_is_received_before_disconnection",
                 "send_by_value_reuses_the_slot_of_a_dead_loan",

@@ -359,26 +359,29 @@ pub fn loans_and_values_share_a_slot<B: Lends>() -> Scenario<LoanState<B>> {
 
 /// Returning the last item of a closed buffer disconnects the waiting receivers.
 ///
-/// One process borrows the last item while another process waits for an item. If the return of the
-/// last item wakes no receiver, the waiting process hangs.
+/// One process borrows the last item while two other processes wait for an item. If the return of
+/// the last item does not wake both, a waiting process hangs.
 pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<LoanState<B>> {
     let first = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
         drop(shared.buffer.sender());
         if shared.buffer.read(Timeout::NonBlocking) == Ok(1) {
-            shared.got[0].set(1);
+            shared.sent.set(1);
         }
     };
-    let other = |shared: &LoanState<B>| {
+    fn read_all<B: Lends, const INDEX: usize>(shared: &LoanState<B>) {
         while let Ok(item) = shared.buffer.read(Timeout::Infinite) {
-            shared.got[1].set(shared.got[1].get() + item);
+            shared.got[INDEX].set(shared.got[INDEX].get() + item);
         }
-    };
+    }
     Scenario::new(
         "returning_the_last_item_disconnects_receivers",
-        vec![first, other],
+        vec![first, read_all::<B, 0>, read_all::<B, 1>],
     )
-    .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
+    .verify(|shared| {
+        let read = shared.got[0].get() + shared.got[1].get();
+        assert_eq!(shared.sent.get() + read, 1);
+    })
     .choices(8)
 }
 
