@@ -2,7 +2,9 @@
 
 use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::message_queue;
+use interlatch_contract::message_queue::{
+    self, DefaultMethods, messages_of_every_length_are_received_whole,
+};
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("message_queue")
@@ -28,5 +30,7 @@ pub fn models() -> Vec<Model> {
         )
         .bounded(1, &["two_killed_sends_complete_or_have_no_effect"]);
     message_queue::all_scenarios(&mut models);
-    models.finish()
+    let defaults = messages_of_every_length_are_received_whole::<DefaultMethods>;
+    let defaults = Model::new("message_queue_with_default_methods", defaults);
+    [models.finish(), vec![defaults]].concat()
 }

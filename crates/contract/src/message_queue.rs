@@ -51,11 +51,12 @@ where
     full
 }
 
-/// Runs every scenario of a message queue in a larger queue, and one scenario in the smallest queue
-/// too.
+/// Runs every scenario of a message queue in a larger queue, one scenario in the smallest queue too,
+/// and one scenario with the default methods.
 pub fn all(stage: &mut impl Stage) {
     all_scenarios(stage);
     stage.run(delivers_each_once::<Cells<1>>());
+    stage.run(messages_of_every_length_are_received_whole::<DefaultMethods>());
 }
 
 /// Runs every scenario of a message queue once.
@@ -79,6 +80,11 @@ pub fn all_scenarios(stage: &mut impl Stage) {
     stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(3));
     stage.run(message_of_killed_sender_is_not_overtaken::<Cells<3>>());
     stage.run(values_and_bytes_share_the_queue::<Cells<3>>());
+    stage.run(oldest_message_of_the_lowest_type_is_received_first::<
+        Cells<3>,
+    >());
+    stage.run(messages_of_every_length_are_received_whole::<Cells<3>>());
+    stage.run(message_in_two_pieces_frees_all_its_cells::<Cells<3>>());
     stage.run(every_send_and_receive_method_passes_messages());
 }
 
@@ -250,6 +256,87 @@ pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenari
         assert!(allowed.contains(&order), "received {order:?}");
     };
     Scenario::new("receives_the_lowest_type_first", vec![other, receiver])
+}
+
+/// Among several messages of the lowest type, `Select::LowestUpTo` receives the oldest one.
+pub fn oldest_message_of_the_lowest_type_is_received_first<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let alone = |shared: &QueueState<Q>| {
+        let lowest = Select::LowestUpTo(message_type(5));
+        send(&shared.queue, 5, 1);
+        send(&shared.queue, 5, 2);
+        for length in [1, 2] {
+            assert_eq!(receive(&shared.queue, lowest), (5, length));
+        }
+    };
+    Scenario::new(
+        "oldest_message_of_the_lowest_type_is_received_first",
+        vec![alone],
+    )
+}
+
+/// If a message that lies in two separate pieces is received, all its cells are free again.
+///
+/// Another message stays queued between the two pieces, because an empty queue treats all cells as
+/// free and would hide a lost cell.
+pub fn message_in_two_pieces_frees_all_its_cells<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let alone = |shared: &QueueState<Q>| {
+        let queue = &shared.queue;
+        send(queue, 1, 1);
+        send(queue, 2, 1);
+        assert_eq!(receive_type(queue, 1), 1);
+        for number in [3, 4, 5] {
+            let is_sent = try_to_send(queue, number, LONGER, Timeout::NonBlocking);
+            assert!(is_sent, "a cell is lost");
+            assert_eq!(receive_type(queue, number), LONGER);
+        }
+        assert_eq!(drain_and_check(queue, 2), [(2, 1)]);
+    };
+    Scenario::new("message_in_two_pieces_frees_all_its_cells", vec![alone])
+}
+
+/// A queue of 3 cells with the default methods of [`MessageQueueExt`].
+#[repr(transparent)]
+#[derive(Debug, ShmSafe)]
+pub struct DefaultMethods(Cells<3>);
+
+impl MessageQueueExt for DefaultMethods {
+    fn max_length(&self) -> usize {
+        self.0.max_length()
+    }
+
+    fn send_with(
+        &self,
+        message_type: MessageType,
+        bytes: &[u8],
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        self.0.send_with(message_type, bytes, timeout)
+    }
+
+    fn receive_into(
+        &self,
+        select: Select,
+        buffer: &mut [u8],
+        policy: LengthPolicy,
+        timeout: Timeout,
+    ) -> Result<Received, RecvTimeoutError> {
+        self.0.receive_into(select, buffer, policy, timeout)
+    }
+}
+
+/// A message is received with all its bytes and no others, whatever its length.
+pub fn messages_of_every_length_are_received_whole<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let alone = |shared: &QueueState<Q>| {
+        let max = shared.queue.max_length();
+        for length in [0, 1, SHORT, SHORT + 1, LONGER, max - 1, max] {
+            send(&shared.queue, 1, length);
+            assert_eq!(receive(&shared.queue, Select::First), (1, length));
+        }
+    };
+    Scenario::new("messages_of_every_length_are_received_whole", vec![alone])
 }
 
 /// A sender waits while the queue holds its maximum number of messages.
