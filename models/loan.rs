@@ -19,12 +19,12 @@ pub fn models() -> Vec<Model> {
             &[
                 "returning_the_last_item_disconnects_receivers",
                 "reader_death_keeps_the_item",
-                "left_item_is_received_before_disconnection",
                 "send_by_value_reuses_the_slot_of_a_dead_loan",
                 "receive_by_value_gets_the_item_of_a_dead_borrower",
                 "loans_and_values_share_a_slot",
             ],
-        );
+        )
+        .bounded(1, &["left_item_is_received_before_disconnection"]);
     loan::all_with_one_slot(&mut models);
     let mut two = Collector::new("loan<2>").bounded(
         2,

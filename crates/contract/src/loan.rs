@@ -387,8 +387,8 @@ pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<Loa
 
 /// An item that is left in the buffer after the last sender is dropped is still received.
 ///
-/// Two receivers wait while the last item is borrowed. The borrower leaves the item in the buffer.
-/// One receiver must get the item, and the other receiver must be disconnected.
+/// Three receivers wait while the last item is borrowed. The borrower leaves the item in the buffer.
+/// One receiver must get the item, and both other receivers must be disconnected.
 pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<RobustBounded<1>>> {
     fn wait<const INDEX: usize>(shared: &LoanState<RobustBounded<1>>) {
         if let Ok(item) = shared.buffer.recv_unregistered(Timeout::Infinite) {
@@ -406,7 +406,7 @@ pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<Robust
     };
     Scenario::new(
         "left_item_is_received_before_disconnection",
-        vec![first, wait::<0>, wait::<1>],
+        vec![first, wait::<0>, wait::<1>, wait::<1>],
     )
     .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
     .choices(8)
