@@ -19,6 +19,7 @@ pub fn models() -> Vec<Model> {
             3,
             &[
                 "item_of_killed_sender_is_received_or_withdrawn/2",
+                "acknowledgement_applies_to_its_own_item",
                 "keeps_order",
             ],
         )
@@ -30,7 +31,6 @@ pub fn models() -> Vec<Model> {
                 "killed_receive_completes_or_has_no_effect",
                 "unacknowledged_item_is_delivered_again",
                 "two_waiting_receivers_get_one_item_each",
-                "acknowledgement_applies_to_its_own_item",
                 "dropped_delivery_wakes_another_receiver",
                 "non_blocking_send_passes_an_acceptor",
                 "every_accept_method_delivers",
