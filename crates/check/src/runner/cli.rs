@@ -28,7 +28,7 @@ pub struct Options {
 
     /// Time for each model that is explored with increasing preemption bounds, in seconds. The
     /// runner raises the bound while time is left.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     pub sweep_seconds: u64,
 
     /// Time for each model in a build without `--cfg loom`, in milliseconds. Such a build only runs
