@@ -61,6 +61,8 @@ pub use type_info::{FieldInfo, Parameter, ParameterValue, ShmType, TypeInfo};
 
 #[cfg(not(loom))]
 mod linux;
+#[cfg(all(test, not(loom)))]
+pub(crate) use linux::map_sparse;
 #[cfg(not(loom))]
 pub(crate) use linux::{AtomicPtr, constructor, repeat};
 #[cfg(not(loom))]

@@ -87,3 +87,16 @@ impl Config for QueueLimits {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn word_holds_both_limits() {
+        for (messages, bytes) in [(1, 0), (2, u32::MAX), (u32::MAX, 7)] {
+            let limits = QueueLimits { messages, bytes };
+            assert_eq!(QueueLimits::from_word(limits.to_word()), Some(limits));
+        }
+    }
+}

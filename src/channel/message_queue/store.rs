@@ -525,12 +525,329 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MessageType;
     use super::*;
 
     const LIMITS: QueueLimits = QueueLimits {
         messages: 40,
         bytes: 4000,
     };
+
+    /// The number of cells of a small store.
+    const CELLS: usize = 12;
+
+    type SmallStore = MessageStore<[MessageCell; CELLS]>;
+    type LockedSmallStore<'a> = LockedStore<'a, [MessageCell; CELLS]>;
+
+    /// The type and the bytes of a message.
+    type Content = (i64, Vec<u8>);
+
+    /// A store of 12 cells, and the messages that it contains, oldest first.
+    struct Checked<'a> {
+        store: LockedSmallStore<'a>,
+        expected: Vec<Content>,
+    }
+
+    fn small_store(limits: QueueLimits) -> SmallStore {
+        MessageStore::new(limits, [const { MessageCell::new() }; CELLS])
+    }
+
+    /// Returns the bytes of a message, which depend on its type.
+    fn bytes_of(message_type: i64, length: usize) -> Vec<u8> {
+        (0..length)
+            .map(|index| (message_type as usize * 31 + index) as u8)
+            .collect()
+    }
+
+    impl<'a> Checked<'a> {
+        fn new(store: &'a SmallStore) -> Self {
+            // SAFETY: only this thread can access the store.
+            let store = unsafe { store.assume_locked() };
+            store.repair();
+            Self {
+                store,
+                expected: Vec::new(),
+            }
+        }
+
+        /// Returns the free extents, in the order in which messages use them.
+        fn free(&self) -> Vec<Extent<'a>> {
+            let derived = self.store.derived();
+            let first = self.store.extent(derived.first_free);
+            let next = |extent: &Extent<'a>| self.store.extent(extent.next);
+            let extents: Vec<_> = core::iter::successors(first, next).take(CELLS).collect();
+            if let Some(last) = extents.last() {
+                assert_eq!(last.link, derived.last_free);
+                assert_eq!(last.next, END);
+            }
+            extents
+        }
+
+        /// Checks the messages and their counts.
+        fn check_messages(&self) {
+            let store = self.store;
+            assert!(store.is_computed());
+            let content = |message: MessageEntry| {
+                let mut bytes = vec![0; store.length(message)];
+                store.copy_to(message, &mut bytes);
+                (message.header.message_type, bytes)
+            };
+            let found: Vec<Content> = store.messages().map(content).collect();
+            assert_eq!(found, self.expected);
+            let bytes: usize = found.iter().map(|(_, bytes)| bytes.len()).sum();
+            assert_eq!(store.counts(), (found.len() as u64, bytes as u64));
+            let newest = store.messages().last().map_or(END, |message| message.link);
+            assert_eq!(store.derived().last, newest);
+            assert_eq!(store.next_message(newest), END);
+        }
+
+        /// Checks that each cell is free or in use exactly once.
+        fn check_cells(&self) {
+            let used = self.store.messages().flat_map(|it| self.store.extents(it));
+            let mut cells: Vec<u64> = used
+                .chain(self.free())
+                .flat_map(|extent| (extent.link..).take(extent.cells.len()))
+                .collect();
+            cells.sort_unstable();
+            assert!(cells.into_iter().eq(1..=CELLS as u64));
+        }
+
+        /// Returns whether a message of this length fits.
+        fn has_room(&self, length: usize) -> bool {
+            let limits = self.store.store.limits();
+            let used: usize = self.expected.iter().map(|(_, bytes)| bytes.len()).sum();
+            let free: Vec<Extent<'_>> = self.free();
+            let payload: usize = free
+                .iter()
+                .map(|extent| payload_of(extent.cells.len()))
+                .sum();
+            self.expected.len() < limits.messages as usize
+                && used + length <= limits.bytes as usize
+                && !free.is_empty()
+                && payload >= length
+        }
+
+        fn push(&mut self, message_type: i64, length: usize) {
+            let has_room = self.has_room(length);
+            let bytes = bytes_of(message_type, length);
+            assert_eq!(self.store.push(message_type, &bytes), has_room);
+            if has_room {
+                self.expected.push((message_type, bytes));
+            }
+        }
+
+        /// Writes a message as a sender does that dies before it links the message.
+        fn push_without_link(&self, message_type: i64, length: usize) {
+            let mut changed = self.store.derived();
+            let link = changed.first_free;
+            let is_filled = self
+                .store
+                .fill(&mut changed, &bytes_of(message_type, length));
+            if let (Some(cell), true) = (self.store.cell(link), is_filled) {
+                // SAFETY: only this thread can access the store.
+                unsafe { cell.start_message(message_type, length as u32) };
+            }
+        }
+
+        fn remove(&mut self, message_type: i64) {
+            let wanted = MessageType::new(message_type).map(Select::Type);
+            let found = self.store.find(wanted.unwrap_or(Select::First));
+            let index = match message_type {
+                0 => (!self.expected.is_empty()).then_some(0),
+                _ => self
+                    .expected
+                    .iter()
+                    .position(|(found, _)| *found == message_type),
+            };
+            assert_eq!(found.is_some(), index.is_some());
+            if let (Some(message), Some(index)) = (found, index) {
+                self.store.remove(message);
+                self.expected.remove(index);
+            }
+        }
+
+        /// Changes the derived state back to an older state, as if the owner of the lock had died
+        /// before it stored the new state. Then repairs the store.
+        fn repair_from(&self, older: DerivedState) {
+            self.store.set_derived(older);
+            self.store.repair();
+        }
+
+        /// Performs a random operation, in which the owner of the lock may die.
+        fn step(&mut self, random: &mut fastrand::Rng) {
+            let before = self.store.derived();
+            let message_type = random.i64(1..4);
+            let full = payload_of(random.usize(1..4));
+            let length = match random.u8(..4) {
+                0 => full,
+                1 => full + 1,
+                _ => random.usize(..300),
+            };
+            match random.u8(..8) {
+                0..3 => self.push(message_type, length),
+                3..6 => self.remove(random.i64(0..4)),
+                6 => {
+                    self.push_without_link(message_type, length);
+                    self.repair_from(before);
+                }
+                _ => self.repair_from(before),
+            }
+            if random.u8(..4) == 0 {
+                self.repair_from(before);
+            }
+        }
+    }
+
+    fn check_random_operations(limits: QueueLimits) {
+        for seed in 0..40 {
+            let store = small_store(limits);
+            let mut checked = Checked::new(&store);
+            let mut random = fastrand::Rng::with_seed(seed);
+            for _ in 0..200 {
+                checked.step(&mut random);
+                checked.check_messages();
+                checked.check_cells();
+            }
+        }
+    }
+
+    #[test]
+    fn each_cell_is_free_or_in_one_message_also_after_owner_death() {
+        let limits = QueueLimits {
+            messages: 4,
+            bytes: 863,
+        };
+        assert_eq!(limits.cells(), CELLS);
+        check_random_operations(limits);
+    }
+
+    #[test]
+    fn message_without_enough_cells_is_not_sent() {
+        check_random_operations(QueueLimits {
+            messages: 100,
+            bytes: 10_000,
+        });
+    }
+
+    /// Corrupts the memory of three messages, whose links it gets.
+    type Corruption = fn(LockedSmallStore<'_>, [u64; 3]);
+
+    /// Fills a store with three messages, corrupts it, and repairs it. The first `intact` messages
+    /// are left.
+    fn check_repair_of(corrupt: Corruption, intact: usize) {
+        let store = small_store(LIMITS);
+        let mut checked = Checked::new(&store);
+        for (number, length) in [(1, 96), (2, 150), (3, 0)] {
+            checked.push(number, length);
+        }
+        let links: Vec<u64> = checked.store.messages().map(|it| it.link).collect();
+        corrupt(checked.store, links.try_into().expect("three messages"));
+        checked.store.repair();
+        checked.expected.truncate(intact);
+        checked.check_messages();
+    }
+
+    #[test]
+    fn repair_ends_the_list_before_a_corrupted_message() {
+        let cases: [(usize, Corruption); 9] = [
+            (3, |_, _| ()),
+            (2, |store, [_, two, _]| store.link_message(two, 99)),
+            (2, |store, [_, two, _]| store.link_message(two, two)),
+            (2, |store, [_, two, _]| store.link_message(two, two + 1)),
+            (2, |store, [_, two, _]| store.start_extent(two, 5, END)),
+            (1, |store, [_, two, _]| store.start_extent(two, 0, END)),
+            (1, |store, [_, two, _]| store.start_extent(two, 1, END)),
+            (2, |store, [_, _, three]| store.start_extent(three, 0, END)),
+            (0, |store, [one, _, _]| store.start_extent(one, 99, END)),
+        ];
+        for (intact, corrupt) in cases {
+            check_repair_of(corrupt, intact);
+        }
+    }
+
+    #[test]
+    fn corrupted_length_is_at_most_the_memory() {
+        let store = small_store(LIMITS);
+        let mut checked = Checked::new(&store);
+        checked.push(1, 10);
+        let message = checked.store.messages().next().expect("the message");
+        let cell = checked.store.cell(message.link).expect("its cell");
+        // SAFETY: only this thread can access the store.
+        unsafe { cell.start_message(1, u32::MAX) };
+        let message = checked.store.messages().next().expect("the message");
+        assert_eq!(checked.store.length(message), CELLS * CELL_PAYLOAD);
+    }
+
+    /// The memory of a store, as the inspector reads it.
+    struct Memory(Vec<u8>);
+
+    impl Memory {
+        fn read<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
+            self.0.get(offset as usize..)?.first_chunk().copied()
+        }
+    }
+
+    impl MemoryReader for Memory {
+        fn read_u32(&self, offset: u64) -> Option<u32> {
+            self.read(offset).map(u32::from_ne_bytes)
+        }
+
+        fn read_u64(&self, offset: u64) -> Option<u64> {
+            self.read(offset).map(u64::from_ne_bytes)
+        }
+    }
+
+    #[test]
+    fn inspector_clamps_the_counts_to_the_limits() {
+        let store = small_store(LIMITS);
+        let mut checked = Checked::new(&store);
+        checked.push(1, 10);
+        checked.push(1, 20);
+        let counts = || {
+            let bytes = core::ptr::from_ref(&store).cast::<u8>();
+            // SAFETY: the store is `repr(C)` without padding, and no other thread accesses it.
+            let bytes = unsafe { core::slice::from_raw_parts(bytes, size_of_val(&store)) };
+            MessageStore::read_counts(&Memory(bytes.to_vec()))
+        };
+        assert_eq!(counts(), Some((LIMITS, 2, 30)));
+        checked.store.set_derived(DerivedState {
+            messages: u64::MAX,
+            bytes: u64::MAX,
+            ..checked.store.derived()
+        });
+        assert_eq!(counts(), Some((LIMITS, 40, 4000)));
+    }
+
+    /// Cells outside of the store.
+    struct BorrowedCells(&'static [MessageCell]);
+
+    // SAFETY: no other storage has the cells, and a borrowed slice does not move.
+    unsafe impl MessageCells for BorrowedCells {
+        fn cells(&self) -> &[MessageCell] {
+            self.0
+        }
+    }
+
+    #[test]
+    fn more_cells_than_an_extent_can_have_are_free() {
+        let count = u32::MAX as usize + 5;
+        let Some(memory) = crate::platform::map_sparse(count * size_of::<MessageCell>()) else {
+            println!("not tested: this process cannot map 512 GiB");
+            return;
+        };
+        // SAFETY: the memory stays mapped, a page is aligned for cells, and a zeroed cell is valid.
+        let cells = unsafe { core::slice::from_raw_parts(memory.as_ptr().cast(), count) };
+        let store = MessageStore::new(LIMITS, BorrowedCells(cells));
+        // SAFETY: only this thread can access the store.
+        let store = unsafe { store.assume_locked() };
+        let mut derived = DerivedState::INITIAL;
+        store.free_all(&mut derived);
+        let first = store.extent(derived.first_free).expect("an extent");
+        assert_eq!((first.link, first.cells.len()), (1, u32::MAX as usize));
+        let last = store.extent(first.next).expect("another extent");
+        assert_eq!((last.link, last.cells.len()), (first.end(), 5));
+        assert_eq!((last.link, last.next), (derived.last_free, END));
+    }
 
     /// Sends `count` messages of very different lengths, and receives the oldest whenever the queue
     /// has more than five. Returns the largest number of extents of one message.

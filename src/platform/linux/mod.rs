@@ -19,6 +19,8 @@ pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use core::sync::atomic::fence;
 pub use load::{load_hint, load_latest, load_latest_acquire};
+#[cfg(test)]
+pub(crate) use wiped::map_sparse;
 
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
 mod atomics {

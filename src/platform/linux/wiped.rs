@@ -27,8 +27,18 @@ pub(super) fn map_wiped(size: usize) -> Option<NonNull<u8>> {
 /// The memory is aligned to a page and stays mapped until the process ends. Unlike `malloc`, the
 /// call takes no lock that a thread may have held during a fork.
 pub(super) fn map_private(size: usize) -> Option<NonNull<u8>> {
+    map(size, 0)
+}
+
+/// Maps memory like [`map_private`], but reserves nothing for the parts that are never used.
+#[cfg(test)]
+pub(crate) fn map_sparse(size: usize) -> Option<NonNull<u8>> {
+    map(size, libc::MAP_NORESERVE)
+}
+
+fn map(size: usize, more_flags: i32) -> Option<NonNull<u8>> {
     let rights = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | more_flags;
     // SAFETY: the kernel chooses unused addresses.
     let start = unsafe { libc::mmap(null_mut(), size, rights, flags, -1, 0) };
     match start {
