@@ -1,10 +1,11 @@
-//! A forked child shares an anonymous region, but cannot use inherited handles of a ring.
+//! A forked child shares an anonymous region, but cannot use inherited handles of a ring or a byte
+//! pipe.
 //!
 //! Forking needs a program with one thread, so this test has its own `main`.
 
-use interlatch::channel::{ChannelError, TryRecvError, TrySendError};
+use interlatch::channel::{ChannelError, Slot, TryRecvError, TrySendError};
 use interlatch::sync::RawMutex;
-use interlatch::{Buffer, Channel, Receiver, Region, RingBuffer, Semaphore, Sender};
+use interlatch::{Buffer, BytePipe, Channel, Receiver, Region, RingBuffer, Semaphore, Sender};
 use interlatch_testing::process::assert_child_succeeds;
 use nix::unistd::{ForkResult, fork};
 use std::time::Duration;
@@ -16,7 +17,9 @@ fn main() {
     println!("test inherited_ring_handles_fail ... ok");
     inherited_ring_loans_change_nothing();
     println!("test inherited_ring_loans_change_nothing ... ok");
-    println!("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    inherited_byte_pipe_handles_fail();
+    println!("test inherited_byte_pipe_handles_fail ... ok");
+    println!("test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
 }
 
 fn forked_child_shares_anonymous_region() {
@@ -107,4 +110,31 @@ fn inherited_ring_loans_change_nothing() {
     borrow.receive();
     let items: Result<Vec<_>, _> = receiver.try_iter().collect();
     assert_eq!(items, Ok(vec![3]));
+}
+
+fn inherited_byte_pipe_handles_fail() {
+    let region = Region::anonymous(1 << 14).expect("the region can be created");
+    let pipe: &BytePipe<[Slot<u8>]> = region.create("pipe", 4).expect("the region has room");
+    let writer = pipe.sender().expect("a free endpoint");
+    let reader = pipe.receiver().expect("a free endpoint");
+    assert_eq!(writer.try_write(&[1, 2]), Ok(2));
+    // SAFETY: this process has one thread. The child only accesses shared memory and exits.
+    match unsafe { fork() }.expect("a child") {
+        ForkResult::Child => {
+            let inherited = ChannelError::Inherited;
+            let written = writer.try_write(&[3]);
+            let read = reader.try_read(&mut [0]);
+            let has_failed = written == Err(TrySendError::Failed((), inherited.clone()))
+                && read == Err(TryRecvError::Failed(inherited));
+            drop((writer, reader));
+            std::process::exit(i32::from(!has_failed));
+        }
+        ForkResult::Parent { child } => {
+            assert_child_succeeds(child, "the child neither wrote nor read");
+        }
+    }
+    let mut bytes = [0; 4];
+    assert_eq!(writer.try_write(&[3]), Ok(1), "the child closed no side");
+    assert_eq!(reader.try_read(&mut bytes), Ok(3));
+    assert_eq!(bytes, [1, 2, 3, 0]);
 }
