@@ -3,7 +3,7 @@
 //! regions.
 
 use super::harness::Test;
-use super::hostile::{HEADER, corrupted, expired};
+use super::hostile::{HEADER, SIZE, corrupted, expired};
 use super::random::{env_number, seed};
 use super::raw::Raw;
 use super::scratch::Scratch;
@@ -34,6 +34,10 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "segment_list_with_corrupted_numbers_is_removed",
             segment_list_with_corrupted_numbers_is_removed,
+        ),
+        Test::new(
+            "objects_are_created_over_the_bytes_of_a_peer",
+            objects_are_created_over_the_bytes_of_a_peer,
         ),
     ]
 }
@@ -247,4 +251,24 @@ fn segment_list_with_corrupted_numbers_is_removed() {
         passed < Duration::from_secs(60),
         "{passed:?}: removal tried all numbers"
     );
+}
+
+/// A peer writes to the free memory of a region before objects are created there.
+fn objects_are_created_over_the_bytes_of_a_peer() {
+    let region = Region::memfd("used", SIZE).expect("the region can be created");
+    let raw = Raw::mapped(region.descriptor().expect("a memfd has a descriptor"));
+    (HEADER / 8..raw.words()).for_each(|index| raw.write(index, 0xA5A5_A5A5_A5A5_A5A5));
+    create_all(&region).expect("the region has room");
+    let queue: &MessageQueue = region.attach("queue").expect("the queue exists");
+    let sent = queue.try_send(MessageType::LOWEST, &[7; 150]);
+    assert_eq!(sent, Ok(()));
+    let received = queue.try_receive(Select::First);
+    assert_eq!(received.map(|message| message.bytes), Ok(vec![7; 150]));
+    let pipe: &Pipe = region.attach("pipe").expect("the pipe exists");
+    let mut bytes = [0; 5];
+    let written = pipe.write_unregistered(&[1, 2, 3, 4, 5], expired());
+    assert_eq!(written, Ok(5));
+    assert_eq!(pipe.read_unregistered(&mut bytes, expired()), Ok(5));
+    assert_eq!(bytes, [1, 2, 3, 4, 5]);
+    assert!(pipe.sender().is_ok() && pipe.receiver().is_ok());
 }
