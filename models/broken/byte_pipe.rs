@@ -34,6 +34,14 @@ pub fn models() -> Vec<Model> {
             WrongResult,
             byte_pipe::killed_large_write_admits_small_writes::<Flawed<PUBLISHES_FIRST, 2>>,
         ),
+        Model::broken(
+            "byte_pipe_that_frees_before_it_copies",
+            WrongResult,
+            byte_pipe::bytes_of_killed_reader_are_in_the_pipe_or_copied::<Flawed<FREES_FIRST, 2>>,
+        ),
+        Model::broken("byte_pipe_that_ignores_its_readers", WrongResult, || {
+            byte_pipe::write_without_readers_fails::<Flawed<IGNORES_READERS, 1>>()
+        }),
     ]
 }
 
@@ -50,6 +58,11 @@ const PUBLISHES_EACH_BYTE: u8 = 3;
 /// A write publishes its position before it writes the bytes, so a death between these steps leaves
 /// wrong bytes.
 const PUBLISHES_FIRST: u8 = 4;
+/// A read frees the slots before it copies the bytes, so a death between these steps loses the
+/// bytes.
+const FREES_FIRST: u8 = 5;
+/// A write does not fail when the last reader is gone.
+const IGNORES_READERS: u8 = 6;
 
 /// A simplified `BytePipe` that does not track its writers and readers.
 #[derive(Debug)]
@@ -170,6 +183,9 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
             .ok_or(RecvTimeoutError::Timeout)?;
         let read = get(&self.read);
         let count = bytes.len().min(get(&self.written) - read);
+        if FLAW == FREES_FIRST {
+            set(&self.read, read + count);
+        }
         for (number, byte) in (read..).zip(&mut bytes[..count]) {
             // SAFETY: the caller holds `lock`, so no other process accesses the cell.
             *byte = self.bytes.with(|all| unsafe { (*all)[number % N] });

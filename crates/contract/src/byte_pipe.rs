@@ -1,9 +1,9 @@
 //! The promises of a byte pipe in shared memory, even if a process dies.
 
-use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial, short_timeout};
 use interlatch::channel::{BytePipe, Channel, Direction, RecvTimeoutError, SendTimeoutError, Slot};
 use interlatch::channel::{TryRecvError, TrySendError};
-use interlatch::platform::ShmSafe;
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::{Semaphore, Timeout};
 use std::time::Duration;
 
@@ -65,6 +65,49 @@ pub struct BytePipeState<B> {
     done: Semaphore,
 }
 
+/// A pipe, and the memory into which one process reads.
+///
+/// The pipe's next byte goes into its last slot, so a write of two bytes continues in the first
+/// slot.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct WrappingPipe<B: Bytes> {
+    #[shm(initial = wrapping_pipe())]
+    pipe: BytePipeState<B>,
+    destination: Destination,
+}
+
+/// Two bytes of shared memory.
+#[repr(transparent)]
+#[derive(Debug)]
+struct Destination(UnsafeCell<[u8; 2]>);
+
+// SAFETY: one process writes the bytes, and `verify` reads them after that process has ended.
+unsafe impl Sync for Destination {}
+
+// SAFETY: every bit pattern is valid.
+unsafe impl ShmSafe for Destination {
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self(UnsafeCell::new([0; 2]))) }
+    }
+}
+
+impl ShmType for Destination {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Destination");
+}
+
+fn wrapping_pipe<B: Bytes>() -> BytePipeState<B> {
+    // SAFETY: the calling thread holds no lock of the pipe when the pipe moves into its place.
+    let state = unsafe { initial::<BytePipeState<B>>() };
+    for _ in 1..state.bytes.capacity() {
+        state.write(&[9]);
+        let read = state.bytes.read_with(&mut [0], Timeout::NonBlocking);
+        assert_eq!(read, Ok(1));
+    }
+    state
+}
+
 impl<B: Bytes> BytePipeState<B> {
     fn write(&self, bytes: &[u8]) {
         let written = self.bytes.write_with(bytes, Timeout::Infinite);
@@ -119,6 +162,7 @@ pub fn all(stage: &mut impl Stage) {
 /// Runs the scenarios of a pipe whose capacity is one byte.
 pub fn all_of_one_byte<B: Bytes + 'static>(stage: &mut impl Stage) {
     stage.run(dropped_last_reader_disconnects_writers::<B>());
+    stage.run(write_without_readers_fails::<B>());
     stage.run(killed_large_write_leaves_a_prefix::<B>());
     stage.run(death_of_last_writer_ends_the_stream::<B>());
     stage.run(death_of_last_reader_disconnects_writers::<B>());
@@ -135,6 +179,7 @@ pub fn all_of_two_bytes<B: Bytes + 'static>(stage: &mut impl Stage) {
     stage.run(handles_extreme_requests::<B>());
     stage.run(killed_write_completes_or_has_no_effect::<B>());
     stage.run(killed_read_completes_or_has_no_effect::<B>());
+    stage.run(bytes_of_killed_reader_are_in_the_pipe_or_copied::<B>());
     stage.run(killed_large_write_admits_small_writes::<B>());
 }
 
@@ -273,6 +318,19 @@ pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeS
     .choices(8)
 }
 
+/// After the last reader is dropped, a write fails although the pipe has room.
+pub fn write_without_readers_fails<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let alone = |shared: &BytePipeState<B>| {
+        drop(shared.bytes.attach(Direction::Receiving));
+        let written = shared.bytes.write_with(&[1], Timeout::NonBlocking);
+        assert_eq!(written, Err(SendTimeoutError::Disconnected(())));
+    };
+    Scenario::new(
+        "write_without_readers_fails",
+        vec![alone as fn(&BytePipeState<B>)],
+    )
+}
+
 /// A small write does not wait behind a larger write that does not fit.
 ///
 /// Two writers wait, and a read frees space for the smaller write. If the read wakes only the
@@ -358,29 +416,27 @@ pub fn handles_extreme_requests<B: Bytes>() -> Scenario<BytePipeState<B>> {
 
 /// If a writer is killed during a small write, either all bytes of the write arrive or none.
 ///
-/// The writer is killed at any step. The pipe loses no slot.
-pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
-    let write = |shared: &BytePipeState<B>| {
+/// The writer is killed at any step. The bytes are in two parts of the memory. The pipe loses no
+/// slot.
+pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<WrappingPipe<B>> {
+    let write = |WrappingPipe { pipe: shared, .. }: &WrappingPipe<B>| {
         let written = shared.bytes.write_with(&[1, 2], Timeout::NonBlocking);
         assert_eq!(written, Ok(2));
         shared.wrote.set(1);
     };
-    let read = |shared: &BytePipeState<B>| {
+    let read = |WrappingPipe { pipe: shared, .. }: &WrappingPipe<B>| {
         shared.read::<0>(1, Timeout::NonBlocking);
     };
-    Scenario::new(
-        "killed_write_completes_or_has_no_effect",
-        vec![write as fn(&BytePipeState<B>), read],
-    )
-    .verify(|shared| {
-        let (rest, wrote) = (shared.drain_and_check(), shared.wrote.get());
-        assert!(
-            rest == 12 || rest == 0 && wrote == 0,
-            "{rest}, wrote: {wrote}"
-        );
-    })
-    .choices(8)
-    .victims(&[0])
+    Scenario::new("killed_write_completes_or_has_no_effect", vec![write, read])
+        .verify(|WrappingPipe { pipe: shared, .. }| {
+            let (rest, wrote) = (shared.drain_and_check(), shared.wrote.get());
+            assert!(
+                rest == 12 || rest == 0 && wrote == 0,
+                "{rest}, wrote: {wrote}"
+            );
+        })
+        .choices(8)
+        .victims(&[0])
 }
 
 /// If a writer is killed during a write that is larger than the pipe, a prefix of the bytes
@@ -418,6 +474,32 @@ pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeSt
         }],
     )
     .verify(|shared| assert!([12, 2].contains(&shared.drain_and_check())))
+    .choices(8)
+    .victims(&[0])
+}
+
+/// If a reader is killed during a read, its bytes are in the pipe or in the reader's memory.
+///
+/// The reader reads into shared memory and is killed at any step. A reader that marks the bytes as
+/// read before it has copied all of them loses bytes.
+pub fn bytes_of_killed_reader_are_in_the_pipe_or_copied<B: Bytes>() -> Scenario<WrappingPipe<B>> {
+    let read = |WrappingPipe { pipe, destination }: &WrappingPipe<B>| {
+        // SAFETY: no other process accesses the destination before this one has ended.
+        let destination = destination.0.with_mut(|bytes| unsafe { &mut *bytes });
+        let _ = pipe.bytes.read_with(destination, Timeout::NonBlocking);
+    };
+    let write = |WrappingPipe { pipe, .. }: &WrappingPipe<B>| pipe.write(&[1, 2]);
+    Scenario::new(
+        "bytes_of_killed_reader_are_in_the_pipe_or_copied",
+        vec![read, write],
+    )
+    .verify(|WrappingPipe { pipe, destination }| {
+        // SAFETY: no process accesses the destination any more.
+        let copied = destination.0.with(|bytes| unsafe { *bytes });
+        let left = pipe.drain_and_check();
+        let is_lost = left == 0 && copied != [1, 2];
+        assert!(!is_lost && [0, 12].contains(&left), "{left}, {copied:?}");
+    })
     .choices(8)
     .victims(&[0])
 }
