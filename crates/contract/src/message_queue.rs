@@ -514,7 +514,7 @@ pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Queu
 }
 
 /// A message that does not fit into the receive buffer stays queued, unless truncation is
-/// requested.
+/// requested. A message that fills the buffer fits.
 pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
     let one = |shared: &QueueState<Q>| {
@@ -538,9 +538,11 @@ pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
             assert_eq!(received, Err(RecvTimeoutError::Failed(cause)));
         }
         let mut room = [0; 2];
-        let cut = Received::new(message_type(1), 2);
-        assert_eq!(into(&mut room, LengthPolicy::Truncate), Ok(cut));
+        let two = Received::new(message_type(1), 2);
+        assert_eq!(into(&mut room, LengthPolicy::Truncate), Ok(two));
         assert_eq!(room, [1; 2]);
+        send(queue, 1, 2);
+        assert_eq!(into(&mut room, LengthPolicy::AtMost), Ok(two));
         assert_eq!(drain_and_check(queue, 1), []);
     };
     Scenario::new("message_that_does_not_fit_stays_queued", vec![one])
