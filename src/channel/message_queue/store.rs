@@ -313,12 +313,12 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         }
     }
 
-    /// Shortens a free extent to the `count` cells that are about to be used.
+    /// Shortens a free extent to the `count` cells that are about to be used, at least one.
     ///
     /// Returns the link to the new head of the free list.
     fn split(self, derived: &mut DerivedState, extent: Extent<'_>, count: usize) -> u64 {
         let (used, left) = extent.cells.split_at(count);
-        if used.is_empty() || left.is_empty() {
+        if left.is_empty() {
             return extent.next;
         }
         let link_left = extent.link + used.len() as u64;
