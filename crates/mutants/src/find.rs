@@ -141,17 +141,20 @@ impl Finder<'_> {
     fn return_constants(&mut self, signature: &syn::Signature, body: &syn::Block) {
         let begin = body.brace_token.span.open().byte_range().end;
         let name = span(&signature.ident);
+        let mut pieces = Vec::new();
         for (change, value) in [(Change::ReturnTrue, "true"), (Change::ReturnFalse, "false")] {
             let Some(mutant) = self.add(change, &name) else {
                 continue;
             };
-            let pieces = vec![
-                Piece::text("if "),
-                Piece::Switch(mutant),
-                Piece::Text(format!(" {{ return {value}; }}")),
-            ];
-            self.replace(begin..begin, mutant, pieces);
+            let begin = [Piece::text("if "), Piece::Switch(mutant)];
+            let end = Piece::Text(format!(" {{ return {value}; }}"));
+            pieces.push(Piece::Of(mutant, begin.into_iter().chain([end]).collect()));
         }
+        // Of two edits of one empty range, the second would be inside the first and get lost.
+        self.edits.push(Edit {
+            span: begin..begin,
+            pieces,
+        });
     }
 }
 
@@ -239,4 +242,19 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_path(&mut self, _: &'ast syn::Path) {}
     fn visit_macro(&mut self, _: &'ast syn::Macro) {}
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_constants_have_a_switch() {
+        let text = "fn f() -> bool { g() }".to_owned();
+        let found = find("src/f.rs", text, 1, &|_| false).expect("valid source");
+        let rendered = crate::edit::render(&found.text, 0..found.text.len(), &found.edits);
+        for value in ["return true;", "return false;"] {
+            assert!(rendered.contains(value), "{rendered}");
+        }
+    }
 }
