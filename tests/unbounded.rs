@@ -7,7 +7,7 @@ use interlatch::platform::Ordering::{Acquire, Release};
 use interlatch::region::ConfigError;
 use interlatch::sync::Timeout;
 use interlatch::{
-    Channel, RegionError, RegionName, RegionOptions, RobustMutex, Semaphore, ShmSafe,
+    Buffer as _, Channel, RegionError, RegionName, RegionOptions, RobustMutex, Semaphore, ShmSafe,
     UnboundedBuffer,
 };
 use std::fs::{self, File};
@@ -240,6 +240,41 @@ fn at_most_two_segments_are_mapped_and_open() {
         assert_eq!(receiver.try_recv().expect("an item"), item);
         assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
     }
+}
+
+#[test]
+fn send_without_receivers_creates_no_segment() {
+    let test_dir = TestDir::new();
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+    drop(buffer.receiver().expect("the channel is open"));
+    let sent = buffer.sender().expect("the channel is open").send(1);
+    assert_eq!(sent, Err(SendError::Disconnected(1)));
+    let usage = buffer.usage().expect("the lock is free");
+    assert_eq!((usage.segments, usage.created), (0, 0));
+    assert_eq!(test_dir.files(), ["x"]);
+}
+
+#[test]
+fn received_items_free_their_segments() {
+    let test_dir = TestDir::new();
+    let limit = GrowthLimit {
+        items: 2,
+        segments: 3,
+    };
+    let buffer = Buffer::create(&test_dir.name("x"), limit).expect("the buffer has room");
+    fill(&buffer, 0..6);
+    let receiver = buffer.receiver().expect("the channel is open");
+    for (item, segments) in [(0, 3), (1, 2), (2, 2), (3, 1), (4, 1), (5, 1)] {
+        assert_eq!(receiver.try_recv().expect("an item"), item);
+        let usage = buffer.usage().expect("the lock is free");
+        assert_eq!((usage.segments, usage.created), (segments, 3), "{item}");
+        assert_eq!(buffer.len() as u64, 5 - item);
+        assert_eq!(test_dir.files().len() as u64, 1 + segments);
+    }
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    fill(&buffer, 6..8);
+    let usage = buffer.usage().expect("the lock is free");
+    assert_eq!((usage.segments, usage.created), (1, 3));
 }
 
 #[test]

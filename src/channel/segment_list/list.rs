@@ -439,3 +439,87 @@ impl<T, const MAX_ENDPOINTS: usize> fmt::Debug for SegmentList<T, MAX_ENDPOINTS>
         f.write_str("SegmentList { .. }")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type List = SegmentList<u64, 1>;
+
+    const LIMIT: GrowthLimit = GrowthLimit {
+        items: 4,
+        segments: 3,
+    };
+
+    #[test]
+    fn numbers_are_clamped_to_the_growth_limit() {
+        assert_eq!(clamp(1, 0, LIMIT), (1, 0));
+        assert_eq!(clamp(8, 10, LIMIT), (8, 10));
+        assert_eq!(clamp(7, 10, LIMIT), (8, 10));
+        assert_eq!(clamp(12, 10, LIMIT), (11, 10));
+        assert_eq!(clamp(0, 2, LIMIT), (1, 2));
+        let last = u64::MAX - 1;
+        assert_eq!(clamp(0, u64::MAX, LIMIT), (last - 2, last));
+        assert_eq!(clamp(u64::MAX, u64::MAX, LIMIT), (u64::MAX, last));
+    }
+
+    #[test]
+    fn layout_needs_items_and_segments() {
+        for (items, segments) in [(0, 1), (1, 0)] {
+            let layout = List::layout(GrowthLimit { items, segments });
+            assert_eq!(layout, Err(ConfigError::ZeroCapacity));
+        }
+    }
+
+    /// The memory of a list, as the inspector reads it.
+    struct Memory<'a>(&'a List);
+
+    impl Memory<'_> {
+        fn read<T: Copy>(&self, offset: u64) -> Option<T> {
+            let memory = core::ptr::from_ref(self.0);
+            let is_inside = offset as usize + size_of::<T>() <= size_of::<List>();
+            // SAFETY: the bytes are inside the list, and no other thread accesses it.
+            is_inside.then(|| unsafe { memory.byte_add(offset as usize).cast::<T>().read() })
+        }
+    }
+
+    impl MemoryReader for Memory<'_> {
+        fn read_u32(&self, offset: u64) -> Option<u32> {
+            self.read(offset)
+        }
+
+        fn read_u64(&self, offset: u64) -> Option<u64> {
+            self.read(offset)
+        }
+    }
+
+    #[test]
+    fn inspector_reads_the_numbers_of_segments() {
+        let mut memory = core::mem::MaybeUninit::<List>::uninit();
+        // SAFETY: the memory is valid for writes of a list, which no process locks.
+        let list = unsafe {
+            memory
+                .as_mut_ptr()
+                .cast::<u8>()
+                .write_bytes(0xA5, size_of::<List>());
+            List::init(memory.as_mut_ptr().cast(), LIMIT);
+            List::from_raw(memory.as_mut_ptr().cast(), LIMIT)
+        };
+        let state = || List::read_state(&Memory(list), Some(1)).expect("a list");
+        let segments = || List::read_segments(&Memory(list)).expect("a list");
+        assert_eq!((state().segments, state().ever), (0, 0));
+        assert_eq!(state().growth, LIMIT);
+        assert_eq!(segments(), 1..=1);
+        // SAFETY: no other thread accesses the list.
+        unsafe {
+            commit(&list.first, 5);
+            commit(&list.last, 6);
+            commit(&list.removed, 4);
+        }
+        assert_eq!((state().segments, state().ever), (2, 6));
+        assert_eq!(segments(), 4..=7);
+        // SAFETY: no other thread accesses the list.
+        unsafe { commit(&list.removed, 0) };
+        assert_eq!(segments(), 1..=7);
+    }
+}

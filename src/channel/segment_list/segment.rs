@@ -237,3 +237,46 @@ impl<T, S: Slots<T> + ?Sized> fmt::Debug for Segment<T, S> {
         f.write_str("Segment { .. }")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::RobustMutex;
+
+    type Three = Segment<u64, [Slot<u64>; 3]>;
+
+    /// Creates a segment in memory with other contents.
+    fn new_segment(memory: &mut [u64; 5]) -> &Segment<u64, [Slot<u64>]> {
+        assert_eq!(size_of_val(memory), size_of::<Three>());
+        *memory = [u64::MAX; 5];
+        let at = memory.as_mut_ptr().cast();
+        // SAFETY: the memory has the size and the alignment of a segment of three slots.
+        unsafe {
+            <Segment<u64, [Slot<u64>]>>::init(at, 3);
+            <Segment<u64, [Slot<u64>]>>::from_raw(at, 3)
+        }
+    }
+
+    #[test]
+    fn new_segment_is_empty() {
+        let mut memory = [0; 5];
+        let segment = new_segment(&mut memory);
+        let lock = RobustMutex::new(()).leak();
+        let guard = lock.lock().expect("a new lock");
+        assert_eq!(segment.length(&guard), 0);
+        assert_eq!(read(&segment.sent, &guard), 0);
+    }
+
+    #[test]
+    fn corrupted_length_is_at_most_the_capacity() {
+        let mut memory = [0; 5];
+        let segment = new_segment(&mut memory);
+        let lock = RobustMutex::new(()).leak();
+        let guard = lock.lock().expect("a new lock");
+        for (sent, length) in [(2, 2), (3, 3), (4, 3), (u64::MAX, 3)] {
+            // SAFETY: no other thread accesses the segment.
+            unsafe { commit(&segment.sent, sent) };
+            assert_eq!(segment.length(&guard), length);
+        }
+    }
+}
