@@ -25,6 +25,11 @@ pub fn models() -> Vec<Model> {
             WrongResult,
             sender_death_keeps_the_list_consistent::<Flawed<CREATES_ONCE>>,
         ),
+        Model::broken(
+            "segment_list_that_unlinks_before_it_copies",
+            WrongResult,
+            item_of_killed_receiver_is_in_the_list_or_copied::<Flawed<UNLINKS_FIRST>>,
+        ),
     ]
 }
 
@@ -37,6 +42,9 @@ const REMOVES_FIRST: u8 = 1;
 /// A send fails if its new segment already exists. A killed sender may have created that segment
 /// without linking it.
 const CREATES_ONCE: u8 = 2;
+/// A receiver unlinks a segment before it copies the item. After a death between these steps, the
+/// item is lost.
+const UNLINKS_FIRST: u8 = 3;
 
 const LIMIT: u64 = 2;
 const SLOTS: usize = 3;
@@ -124,11 +132,11 @@ impl<const FLAW: u8> Unlimited for Flawed<FLAW> {
         true
     }
 
-    fn receive(&self, _timeout: Timeout) -> Result<Option<u64>, Ended> {
+    fn receive_into(&self, destination: &mut u64, _timeout: Timeout) -> Result<bool, Ended> {
         let _guard = self.lock();
         let number = get(&self.first);
         if number > get(&self.last) {
-            return Ok(None);
+            return Ok(false);
         }
         let slot = number as usize % SLOTS;
         assert_eq!(
@@ -136,13 +144,16 @@ impl<const FLAW: u8> Unlimited for Flawed<FLAW> {
             number,
             "the segment does not exist"
         );
-        let item = get(&self.items[slot]);
+        if FLAW == UNLINKS_FIRST {
+            set(&self.first, number + 1);
+        }
+        *destination = get(&self.items[slot]);
         if FLAW == REMOVES_FIRST {
             set(&self.numbers[slot], FREE);
         }
         set(&self.first, number + 1);
         set(&self.numbers[slot], FREE);
-        Ok(Some(item))
+        Ok(true)
     }
 
     fn close(&self) {}

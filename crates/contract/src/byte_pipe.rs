@@ -1,9 +1,12 @@
 //! The promises of a byte pipe in shared memory, even if a process dies.
 
-use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial, short_timeout};
+use super::{
+    Destination, RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial,
+    short_timeout,
+};
 use interlatch::channel::{BytePipe, Channel, Direction, RecvTimeoutError, SendTimeoutError, Slot};
 use interlatch::channel::{TryRecvError, TrySendError};
-use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
+use interlatch::platform::ShmSafe;
 use interlatch::sync::{Semaphore, Timeout};
 use std::time::Duration;
 
@@ -74,27 +77,7 @@ pub struct BytePipeState<B> {
 pub struct WrappingPipe<B: Bytes> {
     #[shm(initial = wrapping_pipe())]
     pipe: BytePipeState<B>,
-    destination: Destination,
-}
-
-/// Two bytes of shared memory.
-#[repr(transparent)]
-#[derive(Debug)]
-struct Destination(UnsafeCell<[u8; 2]>);
-
-// SAFETY: one process writes the bytes, and `verify` reads them after that process has ended.
-unsafe impl Sync for Destination {}
-
-// SAFETY: every bit pattern is valid.
-unsafe impl ShmSafe for Destination {
-    unsafe fn init_in_place(at: *mut Self) {
-        // SAFETY: the caller passes an aligned `at` that is valid for writes.
-        unsafe { at.write(Self(UnsafeCell::new([0; 2]))) }
-    }
-}
-
-impl ShmType for Destination {
-    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Destination");
+    destination: Destination<[u8; 2]>,
 }
 
 fn wrapping_pipe<B: Bytes>() -> BytePipeState<B> {
@@ -484,9 +467,7 @@ pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeSt
 /// read before it has copied all of them loses bytes.
 pub fn bytes_of_killed_reader_are_in_the_pipe_or_copied<B: Bytes>() -> Scenario<WrappingPipe<B>> {
     let read = |WrappingPipe { pipe, destination }: &WrappingPipe<B>| {
-        // SAFETY: no other process accesses the destination before this one has ended.
-        let destination = destination.0.with_mut(|bytes| unsafe { &mut *bytes });
-        let _ = pipe.bytes.read_with(destination, Timeout::NonBlocking);
+        let _ = destination.fill(|bytes| pipe.bytes.read_with(bytes, Timeout::NonBlocking));
     };
     let write = |WrappingPipe { pipe, .. }: &WrappingPipe<B>| pipe.write(&[1, 2]);
     Scenario::new(
@@ -494,8 +475,7 @@ pub fn bytes_of_killed_reader_are_in_the_pipe_or_copied<B: Bytes>() -> Scenario<
         vec![read, write],
     )
     .verify(|WrappingPipe { pipe, destination }| {
-        // SAFETY: no process accesses the destination any more.
-        let copied = destination.0.with(|bytes| unsafe { *bytes });
+        let copied = destination.get();
         let left = pipe.drain_and_check();
         let is_lost = left == 0 && copied != [1, 2];
         assert!(!is_lost && [0, 12].contains(&left), "{left}, {copied:?}");

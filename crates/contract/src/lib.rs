@@ -35,7 +35,7 @@ pub mod semaphore;
 pub mod semaphore_pair;
 pub mod specification;
 
-use interlatch::platform::ShmSafe;
+use interlatch::platform::{Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::{Deadline, Timeout};
 pub(crate) use interlatch_check::{RaceCell, Scenario, Stage};
 use std::mem::MaybeUninit;
@@ -51,6 +51,42 @@ pub(crate) unsafe fn initial<T: ShmSafe>() -> T {
     unsafe {
         T::init_in_place(value.as_mut_ptr());
         value.assume_init()
+    }
+}
+
+/// Shared memory into which one participant receives.
+#[repr(transparent)]
+#[derive(Debug)]
+pub(crate) struct Destination<T>(UnsafeCell<T>);
+
+// SAFETY: one participant calls `fill`, and `get` is called after that participant has ended.
+unsafe impl<T: Pod> Sync for Destination<T> {}
+
+// SAFETY: every bit pattern is a valid `Pod`.
+unsafe impl<T: Pod> ShmSafe for Destination<T> {
+    unsafe fn init_in_place(at: *mut Self) {
+        // SAFETY: the caller passes an aligned `at` that is valid for writes.
+        unsafe { at.write(Self(UnsafeCell::new(T::new_zeroed()))) }
+    }
+}
+
+impl<T: Pod> ShmType for Destination<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Destination");
+}
+
+impl<T: Pod> Destination<T> {
+    /// Calls `receive` with the memory. Only one participant may call this.
+    #[track_caller]
+    pub(crate) fn fill<R>(&self, receive: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: no other participant accesses the memory before this one has ended.
+        receive(self.0.with_mut(|item| unsafe { &mut *item }))
+    }
+
+    /// Returns the contents, after the participant has ended.
+    #[track_caller]
+    pub(crate) fn get(&self) -> T {
+        // SAFETY: no participant accesses the memory any more.
+        self.0.with(|item| unsafe { item.read() })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A send does not wait for a receiver, and the list of segments is consistent after the death of
 //! any process.
 
-use super::{RaceCell, Scenario, Stage, initial, short_timeout};
+use super::{Destination, RaceCell, Scenario, Stage, initial, short_timeout};
 use interlatch::channel::{
     ChannelError, Direction, GrowthLimit, RecvTimeoutError, Segment, SegmentList, Segments,
     SendTimeoutError, Slot,
@@ -24,11 +24,21 @@ pub trait Unlimited: ShmSafe {
         self.send(item)
     }
 
-    /// Receives an item. Returns `None` if no item arrived in time.
+    /// Receives an item into `destination`. Returns false if no item arrived in time.
     ///
     /// # Errors
     /// Fails if the queue is empty and all senders are disconnected.
-    fn receive(&self, timeout: Timeout) -> Result<Option<u64>, Ended>;
+    fn receive_into(&self, destination: &mut u64, timeout: Timeout) -> Result<bool, Ended>;
+
+    /// Receives an item. Returns `None` if no item arrived in time.
+    ///
+    /// # Errors
+    /// Fails like [`receive_into`](Self::receive_into).
+    fn receive(&self, timeout: Timeout) -> Result<Option<u64>, Ended> {
+        let mut item = 0;
+        let is_received = self.receive_into(&mut item, timeout)?;
+        Ok(is_received.then_some(item))
+    }
 
     /// Attaches a sender and drops it.
     fn close(&self);
@@ -213,11 +223,10 @@ impl Unlimited for PooledList {
         }
     }
 
-    fn receive(&self, timeout: Timeout) -> Result<Option<u64>, Ended> {
-        let mut item = 0;
-        match self.list.recv_into_with(&Pool(self), &mut item, timeout) {
-            Ok(()) => Ok(Some(item)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
+    fn receive_into(&self, destination: &mut u64, timeout: Timeout) -> Result<bool, Ended> {
+        match self.list.recv_into_with(&Pool(self), destination, timeout) {
+            Ok(()) => Ok(true),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
             Err(RecvTimeoutError::Disconnected) => Err(Ended),
             Err(error) => panic!("{error}"),
         }
@@ -229,13 +238,15 @@ impl Unlimited for PooledList {
     }
 }
 
-/// A queue, the items whose sends succeeded, and the items that two receivers got.
+/// A queue, the items whose sends succeeded, the items that two receivers got, and the memory into
+/// which another receiver receives.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct SegmentListState<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     got: [RaceCell; 2],
+    destination: Destination<u64>,
 }
 
 /// Runs every scenario of a segment list.
@@ -245,6 +256,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(concurrent_senders_grow_the_list::<PooledList>());
     stage.run(sender_death_keeps_the_list_consistent::<PooledList>());
     stage.run(receiver_death_keeps_the_list_consistent::<PooledList>());
+    stage.run(item_of_killed_receiver_is_in_the_list_or_copied::<PooledList>());
     stage.run(last_sender_disconnects_receivers::<PooledList>());
     stage.run(closed_queue_can_be_drained::<PooledList>());
     stage.run(count_is_the_number_of_items());
@@ -272,6 +284,7 @@ fn receive<Q: Unlimited, const INDEX: usize>(shared: &SegmentListState<Q>, timeo
 /// Receives the items left in the queue, returns their sum, and checks that no segment is lost.
 ///
 /// The empty queue must then accept items up to its limit and return these items in order, twice.
+/// Each received item makes room for another one.
 fn drain_and_check<Q: Unlimited>(shared: &SegmentListState<Q>) -> u64 {
     let mut left = 0;
     while let Ok(Some(item)) = shared.queue.receive(Timeout::NonBlocking) {
@@ -285,7 +298,12 @@ fn drain_and_check<Q: Unlimited>(shared: &SegmentListState<Q>) -> u64 {
             !shared.queue.send(9),
             "an item beyond the limit was accepted"
         );
-        for item in 0..SEGMENTS as u64 {
+        assert_eq!(shared.queue.receive(Timeout::NonBlocking), Ok(Some(0)));
+        assert!(
+            shared.queue.send(SEGMENTS as u64),
+            "a drained segment still counts"
+        );
+        for item in 1..=SEGMENTS as u64 {
             assert_eq!(shared.queue.receive(Timeout::NonBlocking), Ok(Some(item)));
         }
     }
@@ -373,6 +391,32 @@ pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Segm
         .choices(8)
         .victims(&[0])
         .without_rechecks()
+}
+
+/// If a receiver is killed during a receive, its item is in the list or in the receiver's memory.
+///
+/// The receiver receives into shared memory and is killed at any step. A receiver that marks the
+/// item as received before it has copied the item loses the item.
+pub fn item_of_killed_receiver_is_in_the_list_or_copied<Q: Unlimited>()
+-> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> = vec![
+        |shared| {
+            let receive = |item: &mut u64| shared.queue.receive_into(item, Timeout::NonBlocking);
+            let _ = shared.destination.fill(receive);
+        },
+        |shared| send::<Q, 0>(shared, 1),
+    ];
+    Scenario::new(
+        "item_of_killed_receiver_is_in_the_list_or_copied",
+        participants,
+    )
+    .verify(|shared| {
+        let (left, copied) = (drain_and_check(shared), shared.destination.get());
+        assert!(left <= 1, "the item is doubled");
+        assert!(left + copied >= 1, "the item is lost");
+    })
+    .choices(8)
+    .victims(&[0])
 }
 
 /// Dropping the last sender disconnects a waiting receiver.
