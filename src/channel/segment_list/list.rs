@@ -443,6 +443,7 @@ impl<T, const MAX_ENDPOINTS: usize> fmt::Debug for SegmentList<T, MAX_ENDPOINTS>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::{Cell, RefCell};
 
     type List = SegmentList<u64, 1>;
 
@@ -493,33 +494,104 @@ mod tests {
         }
     }
 
+    /// Memory for a list.
+    type ListMemory = core::mem::MaybeUninit<List>;
+
+    /// Creates a list in memory with other contents.
+    fn new_list(memory: &mut ListMemory) -> &List {
+        let at: *mut u8 = memory.as_mut_ptr().cast();
+        // SAFETY: the memory is valid for writes of a list, and no process locks it.
+        unsafe {
+            at.write_bytes(0xA5, size_of::<List>());
+            List::init(at, LIMIT);
+            List::from_raw(at, LIMIT)
+        }
+    }
+
+    /// Sets the numbers of the first and the last segment, and the number of the first segment that
+    /// is not removed.
+    fn set_numbers(list: &List, first: u64, last: u64, removed: u64) {
+        // SAFETY: no other thread accesses the list.
+        unsafe {
+            commit(&list.first, first);
+            commit(&list.last, last);
+            commit(&list.removed, removed);
+        }
+    }
+
+    type One = super::super::Segment<u64, [crate::channel::Slot<u64>; 1]>;
+
+    /// Storage with empty segments, which records the removed segments.
+    struct Storage {
+        removed: RefCell<Vec<u64>>,
+        can_remove: Cell<bool>,
+    }
+
+    // SAFETY: each call of `with` creates a new segment, which no other thread can access.
+    unsafe impl Segments for Storage {
+        type Item = u64;
+        type Slots = [crate::channel::Slot<u64>; 1];
+        type Error = core::convert::Infallible;
+
+        fn limit(&self) -> GrowthLimit {
+            LIMIT
+        }
+
+        fn create(&self, _number: u64) -> Result<(), Self::Error> {
+            Ok(())
+        }
+
+        fn with<R>(&self, _: u64, use_segment: impl FnOnce(&One) -> R) -> Result<R, Self::Error> {
+            let mut memory = core::mem::MaybeUninit::<One>::uninit();
+            // SAFETY: the memory is valid for writes of a segment.
+            unsafe { One::init_in_place(memory.as_mut_ptr()) };
+            // SAFETY: the segment is initialized.
+            Ok(use_segment(unsafe { memory.assume_init_ref() }))
+        }
+
+        fn remove(&self, number: u64) -> bool {
+            if self.can_remove.get() {
+                self.removed.borrow_mut().push(number);
+            }
+            self.can_remove.get()
+        }
+
+        fn retain(&self, _first: u64, _last: u64) {}
+    }
+
+    #[test]
+    fn next_receiver_removes_the_drained_segments() {
+        let mut memory = ListMemory::uninit();
+        let list = new_list(&mut memory);
+        set_numbers(list, 3, 3, 1);
+        let storage = Storage {
+            removed: RefCell::default(),
+            can_remove: Cell::new(false),
+        };
+        let receive = || {
+            let received = list.recv_into_with(&storage, &mut 0, Timeout::NonBlocking);
+            assert_eq!(received, Err(RecvTimeoutError::Timeout));
+            core::mem::take(&mut *storage.removed.borrow_mut())
+        };
+        assert_eq!(receive(), []);
+        storage.can_remove.set(true);
+        assert_eq!(receive(), [1, 2]);
+        assert_eq!(receive(), []);
+    }
+
     #[test]
     fn inspector_reads_the_numbers_of_segments() {
-        let mut memory = core::mem::MaybeUninit::<List>::uninit();
-        // SAFETY: the memory is valid for writes of a list, which no process locks.
-        let list = unsafe {
-            memory
-                .as_mut_ptr()
-                .cast::<u8>()
-                .write_bytes(0xA5, size_of::<List>());
-            List::init(memory.as_mut_ptr().cast(), LIMIT);
-            List::from_raw(memory.as_mut_ptr().cast(), LIMIT)
-        };
+        let mut memory = ListMemory::uninit();
+        let list = new_list(&mut memory);
         let state = || List::read_state(&Memory(list), Some(1)).expect("a list");
         let segments = || List::read_segments(&Memory(list)).expect("a list");
         assert_eq!((state().segments, state().ever), (0, 0));
         assert_eq!(state().growth, LIMIT);
         assert_eq!(segments(), 1..=1);
-        // SAFETY: no other thread accesses the list.
-        unsafe {
-            commit(&list.first, 5);
-            commit(&list.last, 6);
-            commit(&list.removed, 4);
-        }
+        set_numbers(list, 5, 6, 4);
         assert_eq!((state().segments, state().ever), (2, 6));
         assert_eq!(segments(), 4..=7);
-        // SAFETY: no other thread accesses the list.
-        unsafe { commit(&list.removed, 0) };
+        set_numbers(list, 5, 6, 0);
         assert_eq!(segments(), 1..=7);
     }
 }
