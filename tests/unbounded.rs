@@ -235,10 +235,12 @@ fn at_most_two_segments_are_mapped_and_open() {
     };
     fill(&buffer, 0..50);
     assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
+    let peer = Buffer::attach(&test_dir.name("x")).expect("the buffer exists");
     let receiver = buffer.receiver().expect("the channel is open");
     for item in 0..25 {
         assert_eq!(receiver.try_recv().expect("an item"), item);
-        assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
+        assert_eq!(peer.len() as u64, 49 - item);
+        assert!(mapped() <= 6 && open() <= 6, "{} {}", mapped(), open());
     }
 }
 
@@ -263,6 +265,10 @@ fn received_items_free_their_segments() {
     };
     let buffer = Buffer::create(&test_dir.name("x"), limit).expect("the buffer has room");
     fill(&buffer, 0..6);
+    let sent = buffer.sender().expect("the channel is open").send(6);
+    let limit = ChannelError::LimitReached { segments: 3 };
+    assert_eq!(sent, Err(SendError::Failed(6, limit)));
+    assert_eq!(test_dir.files().len(), 4, "the buffer and three segments");
     let receiver = buffer.receiver().expect("the channel is open");
     for (item, segments) in [(0, 3), (1, 2), (2, 2), (3, 1), (4, 1), (5, 1)] {
         assert_eq!(receiver.try_recv().expect("an item"), item);
@@ -275,6 +281,20 @@ fn received_items_free_their_segments() {
     fill(&buffer, 6..8);
     let usage = buffer.usage().expect("the lock is free");
     assert_eq!((usage.segments, usage.created), (1, 3));
+}
+
+#[test]
+fn receive_from_an_empty_queue_with_a_high_limit_does_not_loop() {
+    let test_dir = TestDir::new();
+    let limit = GrowthLimit {
+        items: 2,
+        segments: u32::MAX,
+    };
+    let buffer = Buffer::create(&test_dir.name("x"), limit).expect("the buffer has room");
+    fill(&buffer, 0..1);
+    let receiver = buffer.receiver().expect("the channel is open");
+    assert_eq!(receiver.try_recv(), Ok(0));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 }
 
 #[test]
