@@ -94,6 +94,11 @@ pub fn models() -> Vec<Model> {
             buffer::timed_out_batch_loses_no_item::<Flawed<DROPS_RECEIVED>>,
         ),
         Model::broken(
+            "buffer_whose_batch_consumes_the_disconnection",
+            Deadlock,
+            buffer::failed_batch_send_keeps_its_items::<Flawed<BATCH_REOPENS>>,
+        ),
+        Model::broken(
             "buffer_that_delivers_an_item_alone_and_in_a_batch",
             WrongResult,
             buffer::single_items_and_batches_share_a_slot::<Flawed<DELIVERS_TWICE>>,
@@ -131,6 +136,8 @@ const LOSES_THE_UNSENT: u8 = 11;
 const REVERSES_A_BATCH: u8 = 12;
 /// A receive of a batch drops all items except the first.
 const DROPS_RECEIVED: u8 = 13;
+/// A batch that is disconnected opens the side again, so the next batch waits forever.
+const BATCH_REOPENS: u8 = 14;
 
 #[derive(Debug, Default)]
 struct Inside {
@@ -362,6 +369,9 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         let sent = self.send_each(endpoint, items, timeout);
         if FLAW == LOSES_THE_UNSENT {
             items.clear();
+        }
+        if FLAW == BATCH_REOPENS && sent == Err(SendTimeoutError::Disconnected(())) {
+            self.change(|inside| inside.closed[1] = false);
         }
         sent
     }

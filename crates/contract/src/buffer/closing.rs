@@ -1,7 +1,9 @@
 //! Closing a buffer, and the results of calls after all senders or all receivers are dropped.
 
 use super::{BufferState, Scenario, receive, send};
-use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError, Unregistered};
+use interlatch::channel::{
+    AttachError, Direction, RecvTimeoutError, SendTimeoutError, Unregistered,
+};
 use interlatch::sync::Timeout;
 
 /// Attaches a handle and drops it. If no other handle of this side exists, the drop closes the
@@ -55,18 +57,29 @@ pub fn closed_buffer_can_be_drained<B: Unregistered<Item = u64>>() -> Scenario<B
 /// After one side of a buffer is closed, every call of the other side fails with `Disconnected`,
 /// whether the call blocks or not.
 ///
-/// A closed side cannot be opened again.
+/// Only the last handle closes its side. A closed side cannot be opened again, and the error names
+/// the side.
 pub fn closed_buffer_stays_closed<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let close_and_check = |shared: &BufferState<B>| {
+        let last = shared.buffer.attach_sender();
         close(shared, Direction::Sending);
+        close(shared, Direction::Sending);
+        drop(last);
         let end = Err(RecvTimeoutError::Disconnected);
         assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), end);
         assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
-        assert!(
-            shared.buffer.attach_sender().is_err(),
-            "a closed side was opened again"
-        );
+        let closed = AttachError::Closed(Direction::Sending);
+        assert_eq!(shared.buffer.attach_sender().err(), Some(closed.clone()));
+        // The kernel closes the end of a pipe, which is then not available without a handle either.
+        if let Err(error) = shared.buffer.unregistered_sender() {
+            assert_eq!(error, closed);
+        }
         close(shared, Direction::Receiving);
+        let closed = AttachError::Closed(Direction::Receiving);
+        assert_eq!(shared.buffer.attach_receiver().err(), Some(closed.clone()));
+        if let Err(error) = shared.buffer.unregistered_receiver() {
+            assert_eq!(error, closed);
+        }
         let broken = Err(SendTimeoutError::Disconnected(1));
         assert_eq!(
             shared.buffer.send_unregistered(1, Timeout::NonBlocking),
