@@ -8,7 +8,8 @@ use interlatch::channel::{
     TryRecvError, TrySendError, Unregistered,
 };
 use interlatch::channel::{Duplex, PipeBuffer};
-use interlatch::platform::pipe;
+use interlatch::platform::PipeStop;
+use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::{
     PipeSemaphore, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
 };
@@ -17,6 +18,7 @@ use interlatch_check::Scenario;
 use interlatch_contract::process_local::{self, Factory, ProcessLocal};
 use interlatch_contract::{buffer, semaphore};
 use std::sync::Mutex;
+use std::time::Duration;
 
 type PipeLock = SemaphoreLock<PipeSemaphore>;
 type PipeCondvar = SemaphoreCondvar<PipeSemaphore>;
@@ -318,6 +320,11 @@ fn split_items() -> Vec<Model> {
             buffer::two_receivers_share_the_items::<WithoutTurns>,
         )
         .bounded(2),
+        Model::new(
+            "pipe_of_items_in_parts",
+            timed_out_receivers_keep_the_parts_of_items,
+        )
+        .bounded(2),
     ]
 }
 
@@ -401,10 +408,134 @@ fn full_duplex_stores_items_up_to_its_limit() -> Scenario<ProcessLocal<Sides>> {
     Scenario::new("full_duplex_stores_items_up_to_its_limit", vec![alone])
 }
 
+/// One side of a duplex, and the ends of a peer that does not use this crate.
+#[derive(Debug)]
+struct SideAndPeer {
+    side: Mutex<Duplex<u64>>,
+    peer: Mutex<Option<(Reader, Writer)>>,
+}
+
+impl Factory for SideAndPeer {
+    fn create() -> Self {
+        let (incoming, writer) = pipe::pipe(ITEM_SIZE).expect("a pipe");
+        let (reader, outgoing) = pipe::pipe(ITEM_SIZE).expect("a pipe");
+        Self {
+            side: Mutex::new(Duplex::from_ends(incoming, outgoing)),
+            peer: Mutex::new(Some((reader, writer))),
+        }
+    }
+}
+
+const ITEM_SIZE: usize = size_of::<u64>();
+
+/// Writes all bytes, which the pipe of a model writes at once, even if a wait ends spuriously.
+fn write_blocking(writer: &Writer, bytes: &[u8]) {
+    while let Err(stop) = writer.write_blocking(bytes) {
+        assert_eq!(stop, PipeStop::WouldBlock);
+    }
+}
+
+/// A peer may write everything before it reads, and may close its sending end before it reads.
+///
+/// The side stores items while it waits for free space. If it waits only for free space, both
+/// processes hang. After the end of the stream, it waits only for free space. If it still waited for
+/// items, it would never sleep.
+fn peer_writes_everything_before_it_reads() -> Scenario<ProcessLocal<SideAndPeer>> {
+    fn send_and_receive(shared: &ProcessLocal<SideAndPeer>) {
+        let side = shared.0.side.lock();
+        let mut side = side.expect("no other process uses this side");
+        (1..=2).for_each(|item| side.send(item).expect("the peer reads"));
+        let received = [(); 2].map(|()| side.recv().expect("the peer has sent"));
+        assert_eq!(received, [4, 5]);
+        assert_eq!(side.recv(), Err(RecvError::Disconnected));
+    }
+    fn write_and_read(shared: &ProcessLocal<SideAndPeer>) {
+        let ends = shared.0.peer.lock().map(|mut ends| ends.take());
+        let (reader, writer) = ends.expect("no other process uses it").expect("both ends");
+        (4..=5_u64).for_each(|item| write_blocking(&writer, &item.to_ne_bytes()));
+        drop(writer);
+        for item in 1..=2_u64 {
+            let mut bytes = [0; ITEM_SIZE];
+            while reader.read_blocking(&mut bytes) != Ok(ITEM_SIZE) {}
+            assert_eq!(bytes, item.to_ne_bytes());
+        }
+    }
+    Scenario::new(
+        "peer_writes_everything_before_it_reads",
+        vec![send_and_receive, write_and_read],
+    )
+}
+
+/// A pipe whose items a writer that does not use this crate writes in parts.
+#[derive(Debug)]
+struct Parts {
+    buffer: PipeBuffer<u64>,
+    writer: Writer,
+    received: Mutex<Vec<u64>>,
+}
+
+/// An item that consists of one byte, so its parts may arrive in any order.
+const UNIFORM: u64 = u64::from_ne_bytes([7; ITEM_SIZE]);
+
+impl Parts {
+    fn write(&self, count: usize) {
+        write_blocking(&self.writer, &[7; ITEM_SIZE][..count]);
+    }
+
+    /// Receives an item unless the timeout expires. Returns whether an item was received.
+    fn receive(&self, timeout: Timeout) -> bool {
+        match self.buffer.recv_unregistered(timeout) {
+            Ok(item) => self.received.lock().expect("no process panics").push(item),
+            Err(error) => {
+                assert_eq!(error, RecvTimeoutError::Timeout);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Factory for Parts {
+    fn create() -> Self {
+        let (reader, writer) = pipe::pipe(3 * ITEM_SIZE).expect("a pipe");
+        Self {
+            buffer: PipeBuffer::from_ends(Some(reader), None, None),
+            writer,
+            received: Mutex::default(),
+        }
+    }
+}
+
+/// Two receivers that time out within an item lose none of its bytes.
+///
+/// Each of them may have read most of an item. The bytes that both of them leave are more than an
+/// item.
+fn timed_out_receivers_keep_the_parts_of_items() -> Scenario<ProcessLocal<Parts>> {
+    fn receive(shared: &ProcessLocal<Parts>) {
+        shared.0.receive(Timeout::after(Duration::from_micros(50)));
+    }
+    fn write_parts(shared: &ProcessLocal<Parts>) {
+        shared.0.write(5);
+        shared.0.write(5);
+    }
+    Scenario::new(
+        "timed_out_receivers_keep_the_parts_of_items",
+        vec![receive, receive, write_parts],
+    )
+    .verify(|shared| {
+        shared.0.write(6);
+        while shared.0.receive(Timeout::NonBlocking) {}
+        let received = shared.0.received.lock().expect("no process panics");
+        assert_eq!(*received, [UNIFORM; 2]);
+    })
+    .choices(8)
+}
+
 fn duplexes() -> Vec<Model> {
     vec![
         Model::new("duplex", full_duplex_stores_items_up_to_its_limit),
         Model::new("duplex", both_sides_send_before_they_receive),
         Model::new("duplex", items_of_a_dropped_side_are_received),
+        Model::new("duplex", peer_writes_everything_before_it_reads).bounded(2),
     ]
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::platform::Ordering::Relaxed;
 use crate::platform::pipe::{self, Reader, Writer};
-use crate::platform::{AtomicU32, Deadline, PipeStop, Pod, UnsafeCell, Wake};
+use crate::platform::{AtomicU32, Deadline, PipeStop, Pod, UnsafeCell, Wake, new_tracked};
 use crate::sync::{LockGuard, PipeSemaphore, RawLock, RawMutex, SemaphoreLock, Timeout};
 use core::fmt;
 use core::marker::PhantomData;
@@ -130,7 +130,7 @@ impl<E> Half<E> {
         Self {
             lock: RawMutex::new(),
             turn: RawMutex::new(),
-            has_partial: AtomicU32::new(0),
+            has_partial: new_tracked(0),
             state: UnsafeCell::new(state),
         }
     }
@@ -271,9 +271,6 @@ impl<T: Pod> PipeBuffer<T> {
     /// Acquires the lock for moving an item in pieces, or returns `None` if the timeout expires
     /// first.
     fn turn(&self, direction: Direction, timeout: Timeout) -> Option<PieceGuard<'_>> {
-        if Self::IS_ATOMIC {
-            return Some(PieceGuard::NotNeeded);
-        }
         if let Some(turns) = &self.turns {
             let guard = turns[direction as usize].lock_with(timeout);
             return guard.map(PieceGuard::OfProcesses);
@@ -296,7 +293,8 @@ impl<T: Pod> PipeBuffer<T> {
     ) -> Result<(), OperationError> {
         let mut partial = self.receiving.take_partial();
         let received = receive_from(reader, destination, &mut partial, timeout);
-        if received.is_err() || !partial.is_empty() {
+        // The bytes of a torn item are in `partial`.
+        if !partial.is_empty() {
             let error = received.as_ref().err();
             self.receiving.store_partial(partial, error);
         }
@@ -392,8 +390,6 @@ impl<E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, E> {
 /// The exclusive right of one side to move an item in pieces.
 #[expect(dead_code, reason = "dropping the guard unlocks")]
 enum PieceGuard<'a> {
-    /// A small item needs no lock, because the kernel moves the item in one piece.
-    NotNeeded,
     OfThreads(LockGuard<'a, RawMutex>),
     OfProcesses(LockGuard<'a, SemaphoreLock<PipeSemaphore>>),
 }
