@@ -1,6 +1,7 @@
 //! Buffers on the heap pass items of any type and drop each item once.
 
 use interlatch::channel::{Slot, TryRecvError, TrySendError};
+use interlatch::region::ShmObject;
 use interlatch::sync::{RawMutex, SemaphorePair};
 use interlatch::{BoundedBuffer, Buffer, Channel, MonitorBuffer};
 use std::sync::Arc;
@@ -50,6 +51,41 @@ fn buffer_on_the_heap_is_send() {
     assert_send(&buffer);
     let monitor = MonitorBuffer::<Box<u32>>::with_capacity(1).expect("a buffer of one slot");
     assert_send(&monitor);
+}
+
+/// Initializes a buffer in memory that contains other data, and passes items.
+fn is_empty_in_used_memory<B>()
+where
+    B: Buffer<Item = u64> + ShmObject<Config = usize> + ?Sized,
+{
+    let layout = B::layout(2).expect("two slots");
+    // SAFETY: the layout of two slots is not empty.
+    let memory = unsafe { std::alloc::alloc(layout) };
+    assert!(!memory.is_null());
+    // SAFETY: the memory has this layout. No other reference to it exists until `from_raw`, and
+    // nothing refers to it after the block.
+    unsafe {
+        memory.write_bytes(0xA5, layout.size());
+        B::init(memory, 2);
+        let buffer = B::from_raw(memory, 2);
+        let (sender, receiver) = (buffer.sender(), buffer.receiver());
+        let sender = sender.expect("the buffer is open");
+        let receiver = receiver.expect("the buffer is open");
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+        for item in [1, 2] {
+            assert_eq!(sender.try_send(item), Ok(()));
+        }
+        assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)));
+        assert_eq!([receiver.try_recv(), receiver.try_recv()], [Ok(1), Ok(2)]);
+    }
+    // SAFETY: the memory was allocated with this layout.
+    unsafe { std::alloc::dealloc(memory, layout) };
+}
+
+#[test]
+fn buffer_in_used_memory_is_empty() {
+    is_empty_in_used_memory::<BoundedBuffer<u64, [Slot<u64>]>>();
+    is_empty_in_used_memory::<MonitorBuffer<u64, [Slot<u64>]>>();
 }
 
 #[test]

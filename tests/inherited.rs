@@ -3,7 +3,7 @@
 //!
 //! Forking needs a program with one thread, so this test has its own `main`.
 
-use interlatch::channel::{ChannelError, Slot, TryRecvError, TrySendError};
+use interlatch::channel::{ChannelError, PipeBuffer, Slot, TryRecvError, TrySendError};
 use interlatch::sync::RawMutex;
 use interlatch::{Buffer, BytePipe, Channel, Receiver, Region, RingBuffer, Semaphore, Sender};
 use interlatch_testing::process::assert_child_succeeds;
@@ -19,7 +19,9 @@ fn main() {
     println!("test inherited_ring_loans_change_nothing ... ok");
     inherited_byte_pipe_handles_fail();
     println!("test inherited_byte_pipe_handles_fail ... ok");
-    println!("test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    forked_children_take_turns_at_sending_large_items();
+    println!("test forked_children_take_turns_at_sending_large_items ... ok");
+    println!("test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
 }
 
 fn forked_child_shares_anonymous_region() {
@@ -137,4 +139,45 @@ fn inherited_byte_pipe_handles_fail() {
     assert_eq!(writer.try_write(&[3]), Ok(1), "the child closed no side");
     assert_eq!(reader.try_read(&mut bytes), Ok(3));
     assert_eq!(bytes, [1, 2, 3, 0]);
+}
+
+/// The kernel moves a large item in several pieces. Without a lock that the children share, the
+/// pieces of their items mix.
+fn forked_children_take_turns_at_sending_large_items() {
+    const SIZE: usize = 100_000;
+    const COUNT: usize = 500;
+    let region = Region::anonymous(4096).expect("a page");
+    let ready: &Semaphore = region.create("ready", ()).expect("the region has room");
+    let buffer = PipeBuffer::<[u8; SIZE]>::with_capacity(1).expect("descriptors");
+    let children = [1, 2].map(|number| {
+        // SAFETY: this process has one thread. The child only sends items and exits.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                // If the parent fails, the sends of the children then fail, too.
+                drop(buffer.receiver());
+                let sender = buffer.sender().expect("the buffer is open");
+                ready.release(1).expect("two permits");
+                let sent = (0..COUNT).all(|_| sender.send_ref(&[number; SIZE]).is_ok());
+                std::process::exit(i32::from(!sent));
+            }
+            ForkResult::Parent { child } => child,
+        }
+    });
+    drop(buffer.sender());
+    // The pipe holds one item, so both children send while this process receives.
+    for _ in 0..2 {
+        let permit = ready.acquire_timeout(Duration::from_secs(30));
+        permit.expect("a child is ready within 30 s").forget();
+    }
+    let receiver = buffer.receiver().expect("the buffer is open");
+    let mut counts = [0; 2];
+    for item in receiver {
+        let item = item.expect("whole items");
+        assert!(item == [item[0]; SIZE], "a mixed item");
+        counts[usize::from(item[0]) - 1] += 1;
+    }
+    assert_eq!(counts, [COUNT; 2]);
+    for child in children {
+        assert_child_succeeds(child, "the child sends all of its items");
+    }
 }

@@ -596,3 +596,16 @@ impl<T> fmt::Debug for SendTimeoutError<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_errors_are_equal_if_segment_and_text_are() {
+        let error = StorageError::new(1, "full");
+        assert_eq!(error, StorageError::new(1, "full"));
+        assert_ne!(error, StorageError::new(2, "full"));
+        assert_ne!(error, StorageError::new(1, "gone"));
+    }
+}

@@ -6,7 +6,7 @@ use super::harness::Test;
 use super::item::{Item, Large};
 use super::shared::{PassedEnds, Shared};
 use interlatch::channel::{PipeBuffer, RecvError, RecvTimeoutError, SendTimeoutError};
-use interlatch::platform::pipe::{PIPE_BUF, Reader, Writer};
+use interlatch::platform::pipe::{PIPE_BUF, Reader, Writer, pipe};
 use interlatch::sync::PermitOverflow;
 use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout};
 use interlatch::{Buffer, Channel};
@@ -29,6 +29,10 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "large_items_pass_by_reference",
             large_items_pass_by_reference,
+        ),
+        Test::new(
+            "pipe_smaller_than_an_item_is_enlarged",
+            pipe_smaller_than_an_item_is_enlarged,
         ),
         Test::new(
             "capacity_above_the_limit_is_an_error",
@@ -110,6 +114,17 @@ fn capacity_above_the_default_is_available() {
         assert_eq!(sender.try_send(item), Ok(()));
     }
     assert_eq!(buffer.len(), count);
+}
+
+/// A process that has only one of the two ends enlarges the pipe, too.
+fn pipe_smaller_than_an_item_is_enlarged() {
+    type Item = [u8; 100_000];
+    let capacity = |reader, writer| PipeBuffer::<Item>::from_ends(reader, writer, None).capacity();
+    let (reader, writer) = pipe(1).expect("descriptors");
+    assert!(writer.capacity() < size_of::<Item>());
+    assert_eq!(capacity(Some(reader), None), 1);
+    let (_reader, writer) = pipe(1).expect("descriptors");
+    assert_eq!(capacity(None, Some(writer)), 1);
 }
 
 /// Requesting a capacity that the kernel cannot represent fails for all users. Requesting a

@@ -24,7 +24,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// The tests with their names.
-const TESTS: [(&str, fn()); 17] = [
+const TESTS: [(&str, fn()); 18] = [
     (
         "writer_survives_later_change_of_sigpipe",
         writer_survives_later_change_of_sigpipe,
@@ -72,6 +72,10 @@ const TESTS: [(&str, fn()); 17] = [
     (
         "duplex_buffers_at_most_its_limit",
         duplex_buffers_at_most_its_limit,
+    ),
+    (
+        "default_limit_of_duplex_is_in_bytes",
+        default_limit_of_duplex_is_in_bytes,
     ),
     (
         "torn_item_is_distinguished_from_the_end",
@@ -277,6 +281,14 @@ fn partial_small_item_is_kept_for_the_next_call() {
     peer.write_all(&bytes[6..])
         .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Ok(0x0102_0304_0506_0708));
+    peer.write_all(&bytes[..4])
+        .expect("the file system has space");
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    peer.write_all(&bytes[4..])
+        .expect("the file system has space");
+    let mut item = 0;
+    let received = receiver.recv_into_with(&mut item, Timeout::NonBlocking);
+    assert_eq!((received, item), (Ok(()), 0x0102_0304_0506_0708));
     peer.write_all(&bytes[..5])
         .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
@@ -466,7 +478,8 @@ fn duplex_keeps_its_deadline_while_items_arrive() {
 /// The other side sends but does not receive. The number of buffered items stays within the limit.
 fn duplex_buffers_at_most_its_limit() {
     let (incoming, flooding) = pipe::pipe(16 * PAGE).expect("descriptors");
-    let (_full, outgoing) = pipe::pipe(PAGE).expect("descriptors");
+    let incoming_copy = Reader::reopen(incoming.as_fd()).expect("a pipe");
+    let (full, outgoing) = pipe::pipe(PAGE).expect("descriptors");
     while outgoing.write(&[0; PAGE]).is_ok() {}
     for number in 0..1000_u64 {
         assert_eq!(flooding.write(&number.to_ne_bytes()), Ok(8));
@@ -482,9 +495,31 @@ fn duplex_buffers_at_most_its_limit() {
         again,
         Err(SendError::Failed(2, ChannelError::Flooded { limit: 100 }))
     );
+    assert_eq!(incoming_copy.available(), 900 * 8, "100 items are buffered");
+    while full.read(&mut [0; PAGE]).is_ok() {}
+    assert_eq!(duplex.send(3), Ok(()), "the pipe has room");
     for number in 0..1000 {
         assert_eq!(duplex.try_recv(), Ok(number), "no item is lost");
     }
+}
+
+/// Without a limit set by the user, a duplex buffers 1 MiB of items.
+fn default_limit_of_duplex_is_in_bytes() {
+    const LIMIT: usize = (1 << 20) / PAGE;
+    let (incoming, flooding) = pipe::pipe(16 * PAGE).expect("descriptors");
+    let (_full, outgoing) = pipe::pipe(PAGE).expect("descriptors");
+    while outgoing.write(&[0; PAGE]).is_ok() {}
+    let mut duplex = Duplex::<[u8; PAGE]>::from_ends(incoming, outgoing);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..LIMIT {
+                assert_eq!(flooding.write_blocking(&[1; PAGE]), Ok(PAGE));
+            }
+        });
+        let sent = duplex.send_timeout([2; PAGE], Duration::from_secs(10));
+        let cause = ChannelError::Flooded { limit: LIMIT };
+        assert!(sent == Err(SendTimeoutError::Failed([2; PAGE], cause)));
+    });
 }
 
 /// Programs that do not use this crate, such as the clients of make's jobserver, expect `read(2)`
