@@ -322,7 +322,7 @@ fn split_items() -> Vec<Model> {
         .bounded(2),
         Model::new(
             "pipe_of_items_in_parts",
-            timed_out_receivers_keep_the_parts_of_items,
+            timed_out_receivers_keep_the_parts_of_items::<PipeBuffer<u64>>,
         )
         .bounded(2),
     ]
@@ -466,10 +466,26 @@ fn peer_writes_everything_before_it_reads() -> Scenario<ProcessLocal<SideAndPeer
     )
 }
 
+/// A receiver of items that arrive in parts.
+pub trait PartsReceiver: Sync + 'static {
+    fn from_reader(reader: Reader) -> Self;
+    fn receive(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError>;
+}
+
+impl PartsReceiver for PipeBuffer<u64> {
+    fn from_reader(reader: Reader) -> Self {
+        Self::from_ends(Some(reader), None, None)
+    }
+
+    fn receive(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        self.recv_unregistered(timeout)
+    }
+}
+
 /// A pipe whose items a writer that does not use this crate writes in parts.
 #[derive(Debug)]
-struct Parts {
-    buffer: PipeBuffer<u64>,
+pub struct Parts<R> {
+    receiver: R,
     writer: Writer,
     received: Mutex<Vec<u64>>,
 }
@@ -477,14 +493,14 @@ struct Parts {
 /// An item that consists of one byte, so its parts may arrive in any order.
 const UNIFORM: u64 = u64::from_ne_bytes([7; ITEM_SIZE]);
 
-impl Parts {
+impl<R: PartsReceiver> Parts<R> {
     fn write(&self, count: usize) {
         write_blocking(&self.writer, &[7; ITEM_SIZE][..count]);
     }
 
     /// Receives an item unless the timeout expires. Returns whether an item was received.
     fn receive(&self, timeout: Timeout) -> bool {
-        match self.buffer.recv_unregistered(timeout) {
+        match self.receiver.receive(timeout) {
             Ok(item) => self.received.lock().expect("no process panics").push(item),
             Err(error) => {
                 assert_eq!(error, RecvTimeoutError::Timeout);
@@ -495,11 +511,11 @@ impl Parts {
     }
 }
 
-impl Factory for Parts {
+impl<R: PartsReceiver> Factory for Parts<R> {
     fn create() -> Self {
         let (reader, writer) = pipe::pipe(3 * ITEM_SIZE).expect("a pipe");
         Self {
-            buffer: PipeBuffer::from_ends(Some(reader), None, None),
+            receiver: R::from_reader(reader),
             writer,
             received: Mutex::default(),
         }
@@ -510,17 +526,18 @@ impl Factory for Parts {
 ///
 /// Each of them may have read most of an item. The bytes that both of them leave are more than an
 /// item.
-fn timed_out_receivers_keep_the_parts_of_items() -> Scenario<ProcessLocal<Parts>> {
-    fn receive(shared: &ProcessLocal<Parts>) {
+pub fn timed_out_receivers_keep_the_parts_of_items<R: PartsReceiver>()
+-> Scenario<ProcessLocal<Parts<R>>> {
+    fn receive<R: PartsReceiver>(shared: &ProcessLocal<Parts<R>>) {
         shared.0.receive(Timeout::after(Duration::from_micros(50)));
     }
-    fn write_parts(shared: &ProcessLocal<Parts>) {
+    fn write_parts<R: PartsReceiver>(shared: &ProcessLocal<Parts<R>>) {
         shared.0.write(5);
         shared.0.write(5);
     }
     Scenario::new(
         "timed_out_receivers_keep_the_parts_of_items",
-        vec![receive, receive, write_parts],
+        vec![receive as fn(&ProcessLocal<Parts<R>>), receive, write_parts],
     )
     .verify(|shared| {
         shared.0.write(6);

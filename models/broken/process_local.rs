@@ -1,6 +1,8 @@
 //! Broken pipes, and broken primitives that are built on semaphores.
 
-use crate::process_local::{Item, Kernel};
+use crate::process_local::{
+    Item, Kernel, PartsReceiver, timed_out_receivers_keep_the_parts_of_items,
+};
 use interlatch::channel::{
     AttachError, Endpoint, PipeBuffer, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
@@ -44,6 +46,9 @@ pub fn models() -> Vec<Model> {
         ),
         Model::broken("pipe_without_turns_for_split_items", WrongResult, || {
             buffer::items_of_both_senders_arrive::<ProcessLocal<MixesParts>>()
+        }),
+        Model::broken("pipe_receiver_that_loses_parts", WrongResult, || {
+            timed_out_receivers_keep_the_parts_of_items::<LosesParts>()
         }),
         Model::broken("duplex_that_both_sides_fill", Deadlock, both_fill),
         Model::broken("pipe_whose_receiver_keeps_a_writer", Deadlock, || {
@@ -247,6 +252,26 @@ struct TwoWay([PipeBuffer<u64>; 2]);
 impl Factory for TwoWay {
     fn create() -> Self {
         Self([(); 2].map(|()| PipeBuffer::with_capacity(1).expect("a model has pipes")))
+    }
+}
+
+/// A receiver that reads once, and drops the bytes if they are not a whole item.
+struct LosesParts(Reader);
+
+impl PartsReceiver for LosesParts {
+    fn from_reader(reader: Reader) -> Self {
+        Self(reader)
+    }
+
+    fn receive(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        if let Timeout::At(deadline) = timeout {
+            let _ = self.0.wait(Some(deadline));
+        }
+        let mut item = 0_u64;
+        match self.0.read(item.as_mut_bytes()) {
+            Ok(count) if count == size_of::<u64>() => Ok(item),
+            _ => Err(RecvTimeoutError::Timeout),
+        }
     }
 }
 
