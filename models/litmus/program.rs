@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Program {
     /// The operations of each process in program order.
     pub processes: Vec<Vec<Operation>>,
-    /// For each process, how many of its first waits may be interrupted.
+    /// For each process, how many of its waits may be interrupted.
     pub interruptions: usize,
     /// Whether each word has a companion word.
     pub companions: bool,
@@ -281,15 +281,16 @@ impl Program {
         process: usize,
         timeout: Option<u32>,
     ) -> Vec<Option<u32>> {
-        let before = &self.processes[process][..state.seen[process].len()];
-        let is_wait = |operation: &&Operation| {
-            matches!(
+        let is_interrupted = |(operation, result): &(&Operation, &u64)| {
+            let is_wait = matches!(
                 operation,
                 Operation::Wait { .. } | Operation::WaitTimed { .. }
-            )
+            );
+            is_wait && **result == u64::from(INTERRUPTED)
         };
+        let before = self.processes[process].iter().zip(&state.seen[process]);
         let mut results = vec![timeout];
-        if before.iter().filter(is_wait).count() < self.interruptions {
+        if before.filter(is_interrupted).count() < self.interruptions {
             results.push(Some(INTERRUPTED));
         }
         results
