@@ -16,10 +16,15 @@ pub struct Exception {
     pub mutants: Vec<Key>,
 }
 
-/// Reads the list.
-pub fn read(file: &Path) -> Result<Vec<Exception>, Box<dyn Error>> {
+/// Reads the exceptions in files whose paths begin with one of the folders.
+pub fn read(file: &Path, folders: &[String]) -> Result<Vec<Exception>, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(serde_json::from_str(&text)?)
+    let mut exceptions: Vec<Exception> = serde_json::from_str(&text)?;
+    let is_inside = |key: &Key| folders.iter().any(|folder| key.file.starts_with(folder));
+    for exception in &mut exceptions {
+        exception.mutants.retain(is_inside);
+    }
+    Ok(exceptions)
 }
 
 /// Returns the keys of the list that no mutant has.

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
 /// Returns whether there is nothing to mend.
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let root = std::env::current_dir()?;
-    let exceptions = exceptions::read(Path::new(EXCEPTIONS))?;
+    let exceptions = exceptions::read(Path::new(EXCEPTIONS), &options.folders)?;
     let found = tree::mutants(&root, &options.folders)?;
     let all: Vec<Mutant> = found.into_iter().flat_map(|file| file.mutants).collect();
     if options.list {
