@@ -3,7 +3,7 @@
 use super::with_queue;
 use interlatch::channel::message_queue::{CELL_PAYLOAD, MessageCell};
 use interlatch::channel::message_queue::{
-    InvalidMessageType, LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Received, Select,
+    InvalidMessageType, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 use interlatch::channel::{
     ChannelError, RecvError, RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError,
@@ -214,44 +214,4 @@ fn message_longer_than_all_cells_is_too_long() {
         .try_send(TYPE, &[0; CELL_PAYLOAD])
         .expect("the message fits");
     assert_eq!(queue.try_send(TYPE, &[]), Err(TrySendError::Full(())));
-}
-
-/// A queue that implements only the methods without a default.
-struct Minimal<'a>(&'a MessageQueue);
-
-impl MessageQueueExt for Minimal<'_> {
-    fn max_length(&self) -> usize {
-        self.0.max_length()
-    }
-
-    fn send_with(
-        &self,
-        message_type: MessageType,
-        bytes: &[u8],
-        timeout: Timeout,
-    ) -> Result<(), SendTimeoutError<()>> {
-        self.0.send_with(message_type, bytes, timeout)
-    }
-
-    fn receive_into(
-        &self,
-        select: Select,
-        buffer: &mut [u8],
-        policy: LengthPolicy,
-        timeout: Timeout,
-    ) -> Result<Received, RecvTimeoutError> {
-        self.0.receive_into(select, buffer, policy, timeout)
-    }
-}
-
-#[test]
-fn default_receive_method_returns_the_bytes_of_the_message() {
-    with_queue(LIMITS, |queue| {
-        let queue = Minimal(queue);
-        for bytes in [&[][..], &[1, 2, 3], &[7; 8]] {
-            assert_eq!(queue.try_send(TYPE, bytes), Ok(()));
-            let received = queue.try_receive(Select::First).expect("the message");
-            assert_eq!((received.message_type, &received.bytes[..]), (TYPE, bytes));
-        }
-    });
 }

@@ -158,9 +158,9 @@ impl<S> Scenario<S> {
 
     /// Lets each of the first `spins` waits of each participant spin or not.
     ///
-    /// By default, the first wait of each participant spins, and later waits do not. A waiter that
-    /// spins may register differently from one that sleeps, so this setting lets both kinds meet.
-    /// It has an effect only in models under loom.
+    /// By default, one wait of each participant spins. A spinning waiter may register differently
+    /// from a sleeping waiter, so this setting lets both kinds meet. It has an effect only in models
+    /// under loom.
     #[must_use]
     pub fn spins(self, spins: usize) -> Self {
         Self { spins, ..self }

@@ -126,6 +126,9 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             options.seed
         );
     }
+    if chosen.is_empty() {
+        return Err("no mutant is selected: see --list".into());
+    }
     let outcomes = test(options, &tree, chosen)?;
     report::print(&outcomes, rejected, excepted_count);
     Ok(outcomes.iter().all(|outcome| outcome.noticed.is_some()))
@@ -136,7 +139,7 @@ fn is_selected(mutant: &Mutant, only: &[String]) -> bool {
     only.is_empty() || only.iter().any(|part| text.contains(part))
 }
 
-/// Runs the mutants against the models, and those that survive against the tests.
+/// Runs the mutants against the models, and the survivors against the tests.
 fn test(
     options: &Options,
     tree: &tree::Tree,
@@ -192,7 +195,7 @@ fn run_all(
         .filter(|mutant| !done.contains(&mutant.key))
         .collect();
     let count = rest.len();
-    let outcomes = Mutex::new(known);
+    let (outcomes, failure) = (Mutex::new(known), Mutex::new(None));
     run::in_parallel(rest, jobs, |mutant| {
         let outcome = run::run(mutant, programs);
         let added = outcome.and_then(|outcome| {
@@ -204,9 +207,12 @@ fn run_all(
             }
             Ok(())
         });
-        if let Err(error) = added {
-            eprintln!("{error}");
+        if let (Err(error), Ok(mut failure)) = (added, failure.lock()) {
+            *failure = Some(error.to_string());
         }
     });
-    Ok(outcomes.into_inner().unwrap_or_default())
+    match failure.into_inner()? {
+        Some(failure) => Err(failure.into()),
+        None => Ok(outcomes.into_inner()?),
+    }
 }

@@ -108,7 +108,7 @@ fn describe(code: Option<i32>, mut output: File) -> String {
         .unwrap_or_else(|| format!("exit status {}", code.unwrap_or(-1)))
 }
 
-/// Builds the models of the copy. Returns those that must hold.
+/// Builds the models of the copy. Returns the models that must hold.
 pub fn models(tree: &Path, seconds: u64) -> Result<Vec<Program>, Box<dyn Error>> {
     let built = build(
         tree,

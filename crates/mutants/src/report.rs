@@ -5,17 +5,23 @@ use crate::run::Outcome;
 use comfy_table::Table;
 use std::collections::BTreeMap;
 
+/// Failures that say only that a mutant exceeds a limit: of the model, of the engine, or of time.
+const LIMITS: [&str; 3] = ["LimitHit", "Engine", "does not end"];
+
 #[derive(Default)]
 struct Counts {
     tried: usize,
     by_models: usize,
     by_tests: usize,
+    by_limits: usize,
     unreached: usize,
 }
 
 impl Counts {
     fn add(&mut self, outcome: &Outcome) {
         self.tried += 1;
+        let failure = outcome.noticed.as_ref().map(|(_, failure)| &**failure);
+        self.by_limits += usize::from(failure.is_some_and(|failure| LIMITS.contains(&failure)));
         match &outcome.noticed {
             Some((name, _)) if name.starts_with("tests/") => self.by_tests += 1,
             Some(_) => self.by_models += 1,
@@ -28,16 +34,18 @@ impl Counts {
         self.tried - self.by_models - self.by_tests
     }
 
-    fn row(&self, name: String) -> [String; 6] {
+    fn row(&self, name: String) -> [String; 7] {
         let numbers = [
             self.tried,
             self.by_models,
             self.by_tests,
+            self.by_limits,
             self.survived(),
             self.unreached,
         ];
-        let [tried, models, tests, survived, unreached] = numbers.map(|count| count.to_string());
-        [name, tried, models, tests, survived, unreached]
+        let [tried, models, tests, limits, survived, unreached] =
+            numbers.map(|count| count.to_string());
+        [name, tried, models, tests, limits, survived, unreached]
     }
 }
 
@@ -74,7 +82,7 @@ pub fn print(outcomes: &[Outcome], rejected: usize, excepted: usize) {
     println!("{rejected} further mutants do not compile, and {excepted} are exceptions");
 }
 
-fn print_table(name: &str, rows: impl Iterator<Item = [String; 6]>) {
+fn print_table(name: &str, rows: impl Iterator<Item = [String; 7]>) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header([
@@ -82,6 +90,7 @@ fn print_table(name: &str, rows: impl Iterator<Item = [String; 6]>) {
         "tried",
         "noticed by models",
         "noticed by tests",
+        "of these, by a limit",
         "survived",
         "of these, unreached",
     ]);

@@ -32,7 +32,7 @@ pub fn in_parallel<T: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) + Sync)
     });
 }
 
-/// Runs all programs without a mutant. Returns those that pass, the fastest first.
+/// Runs all programs without a mutant. Returns the passing programs, the fastest first.
 pub fn measure(programs: Vec<Program>, jobs: usize) -> Vec<Program> {
     let measured = Mutex::new(Vec::new());
     in_parallel(programs, jobs, |mut program| {

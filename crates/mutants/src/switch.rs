@@ -5,12 +5,10 @@
 /// `INTERLATCH_REACHED` names a file, the numbers of the mutants that the process reaches are
 /// appended to this file.
 #[inline]
-#[allow(dead_code)]
 pub(crate) fn is_active(mutant: u32) -> bool {
     switch::is_active(mutant)
 }
 
-#[allow(clippy::disallowed_types, dead_code)]
 mod switch {
     use std::io::Write;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -18,7 +16,8 @@ mod switch {
     const UNKNOWN: u32 = u32::MAX;
     const RECORDS: u32 = u32::MAX - 1;
     static ACTIVE: AtomicU32 = AtomicU32::new(UNKNOWN);
-    static REACHED: [AtomicBool; 20_000] = [const { AtomicBool::new(false) }; 20_000];
+    static REACHED: [AtomicBool; super::MUTANTS] =
+        [const { AtomicBool::new(false) }; super::MUTANTS];
 
     #[inline]
     pub(super) fn is_active(mutant: u32) -> bool {

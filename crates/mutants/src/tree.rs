@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
-/// Reads the active mutant from the environment. The copy of the crate contains this module.
+/// Reads the active mutant from the environment. The copy of the crate contains this module, and
+/// the constant `MUTANTS` that it uses.
 const SWITCH: &str = include_str!("switch.rs");
 
 /// Returns the mutants of the files whose paths begin with one of the folders.
@@ -61,10 +62,17 @@ pub struct Tree {
 impl Tree {
     /// Copies the workspace, adds the switches, and removes mutants until the copy compiles.
     pub fn new(from: &Path, to: &Path, folders: &[String]) -> Result<Self, Box<dyn Error>> {
+        let all = mutants(from, folders)?;
+        let count: usize = all.iter().map(|found| found.mutants.len()).sum();
         for file in tracked_files(from)? {
             if !folders.iter().any(|folder| file.starts_with(folder)) {
-                let text = fs::read(from.join(&file))?;
-                write_if_changed(&to.join(&file), &with_switch(&file, text))?;
+                let mut text = fs::read(from.join(&file))?;
+                if file == "src/lib.rs" {
+                    text.extend(SWITCH.bytes());
+                    // The numbers of the mutants begin at 1.
+                    text.extend(format!("const MUTANTS: usize = {};\n", count + 1).bytes());
+                }
+                write_if_changed(&to.join(&file), &text)?;
             }
         }
         let mut rejected: BTreeSet<Key> = BTreeSet::new();
@@ -86,14 +94,6 @@ impl Tree {
             eprintln!("{} mutants do not compile", faulty.len());
             rejected.extend(faulty);
         }
-    }
-}
-
-/// Adds the module of the switches to the root of the crate.
-fn with_switch(file: &str, text: Vec<u8>) -> Vec<u8> {
-    match file {
-        "src/lib.rs" => [text, SWITCH.as_bytes().to_vec()].concat(),
-        _ => text,
     }
 }
 

@@ -20,8 +20,8 @@ pub struct ScenarioConfig {
     pub rechecks: bool,
 }
 
-/// The number of waits for which a process may choose whether they are interrupted. A process with
-/// more waits fails the model.
+/// The number of waits per process for which loom chooses whether they are interrupted. The model
+/// fails if all processes together wait more often.
 const MAX_INTERRUPTIBLE_WAITS: usize = 8;
 
 /// Returns the number of binary choices that an execution with this number of processes may need.

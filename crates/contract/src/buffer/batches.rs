@@ -144,8 +144,8 @@ pub fn every_batch_receiver_sees_disconnection<B: Unregistered<Item = u64>>()
 
 /// After a failed send, a batch still contains the items that were not sent.
 ///
-/// After the last receiver is dropped, every batch is told of the disconnection. If a batch kept the
-/// slots that it found free, a later batch would hang.
+/// After the last receiver is dropped, every batch fails. If a failed batch kept the slots that it
+/// found free, a later batch would hang.
 pub fn failed_batch_send_keeps_its_items<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>>
 {
     let alone = |shared: &BufferState<B>| {

@@ -59,7 +59,7 @@ impl Finder<'_> {
             Expr::Match(choice) => self.visit_match(choice, false),
             Expr::Repeat(repeat) => self.visit_expr(&repeat.expr),
             Expr::Assign(assign) => {
-                self.delete(span(expression), Change::Delete);
+                self.delete(span(expression));
                 self.visit_expr(&assign.right);
             }
             Expr::Binary(binary) => self.visit_binary(binary),
@@ -205,7 +205,7 @@ impl Finder<'_> {
             | BinOp::Shr(_) => self.choose(at, Change::KeepLeft, vec![Piece::Source(left)]),
             // The compound assignments, like `+=`.
             _ if !matches!(binary.op, BinOp::And(_) | BinOp::Or(_)) => {
-                self.delete(at, Change::Delete);
+                self.delete(at);
                 return self.visit_expr(&binary.right);
             }
             _ => {}

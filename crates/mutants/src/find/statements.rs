@@ -9,7 +9,7 @@ use syn::{Expr, Local, Pat, Stmt};
 
 /// The longest statement that is exchanged, in bytes. An exchange contains its statements twice.
 const MAX_LENGTH: usize = 300;
-/// The largest number of statements in a row that one edit exchanges.
+/// The maximum number of consecutive statements in one edit.
 const MAX_RUN: usize = 5;
 
 impl Finder<'_> {
@@ -32,7 +32,7 @@ impl Finder<'_> {
     fn visit_let(&mut self, local: &Local) {
         let Some(init) = &local.init else { return };
         if matches!(local.pat, Pat::Wild(_)) {
-            self.delete(span(local), Change::Delete);
+            self.delete(span(local));
         }
         self.visit_expr(&init.expr);
         if let Some((_, diverge)) = &init.diverge {
@@ -54,7 +54,7 @@ impl Finder<'_> {
             }
             Expr::While(repeat) => self.visit_loop(repeat),
             Expr::Call(_) | Expr::MethodCall(_) | Expr::Try(_) => {
-                self.delete(span(expression), Change::Delete);
+                self.delete(span(expression));
                 match expression {
                     Expr::MethodCall(_) => self.visit_expression(expression),
                     other => visit::visit_expr(self, other),
@@ -65,8 +65,8 @@ impl Finder<'_> {
     }
 
     /// Leaves out an expression with the value `()`, or a statement.
-    pub(super) fn delete(&mut self, at: Span, change: Change) {
-        let Some(mutant) = self.add(change, &at) else {
+    pub(super) fn delete(&mut self, at: Span) {
+        let Some(mutant) = self.add(Change::Delete, &at) else {
             return;
         };
         let pieces = vec![
