@@ -115,10 +115,10 @@ pub fn models(tree: &Path, seconds: u64) -> Result<Vec<Program>, Box<dyn Error>>
         "--cfg loom",
         &["--profile", "mutants", "--test", "models"],
     )?;
-    let Some((_, file)) = built.into_iter().find(|(name, _)| name == "models") else {
+    let Some(models) = built.into_iter().find(|built| built.name == "models") else {
         return Err("cargo built no models".into());
     };
-    let list = Command::new(&file).arg("--list").output()?;
+    let list = Command::new(&models.file).arg("--list").output()?;
     let list = String::from_utf8(list.stdout)?;
     let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
     let is_other = |name: &&str| OTHER_MODELS.iter().any(|folder| name.starts_with(folder));
@@ -130,11 +130,8 @@ pub fn models(tree: &Path, seconds: u64) -> Result<Vec<Program>, Box<dyn Error>>
     ];
     let models = names.map(|name| Program {
         name: name.to_owned(),
-        file: file.clone(),
         arguments: [vec![format!("--exec={name}")], limits.to_vec()].concat(),
-        folder: tree.to_owned(),
-        duration: Duration::ZERO,
-        reached: BTreeSet::new(),
+        ..models.clone()
     });
     Ok(models.collect())
 }
@@ -142,24 +139,16 @@ pub fn models(tree: &Path, seconds: u64) -> Result<Vec<Program>, Box<dyn Error>>
 /// Builds the test binaries of the copy.
 pub fn tests(tree: &Path) -> Result<Vec<Program>, Box<dyn Error>> {
     let built = build(tree, "", &[])?;
-    let tests = built.into_iter().filter(|(name, _)| name != "models");
-    let tests = tests.map(|(name, file)| Program {
-        name: format!("tests/{name}"),
-        file,
-        arguments: Vec::new(),
-        folder: tree.to_owned(),
-        duration: Duration::ZERO,
-        reached: BTreeSet::new(),
+    let tests = built.into_iter().filter(|built| built.name != "models");
+    let tests = tests.map(|test| Program {
+        name: format!("tests/{}", test.name),
+        ..test
     });
     Ok(tests.collect())
 }
 
-/// Builds test binaries, and returns their names and files.
-fn build(
-    tree: &Path,
-    flags: &str,
-    arguments: &[&str],
-) -> Result<Vec<(String, PathBuf)>, Box<dyn Error>> {
+/// Builds test binaries. As with `cargo test`, each runs in the folder of its package.
+fn build(tree: &Path, flags: &str, arguments: &[&str]) -> Result<Vec<Program>, Box<dyn Error>> {
     let mut cargo = Command::new("cargo");
     cargo.args(["test", "--no-run", "--message-format=json", "--quiet"]);
     cargo.args(arguments).current_dir(tree);
@@ -174,8 +163,17 @@ fn build(
         let message: Value = serde_json::from_str(line)?;
         let name = message["target"]["name"].as_str();
         let file = message["executable"].as_str();
-        if let (Some(name), Some(file), true) = (name, file, message["profile"]["test"] == true) {
-            built.push((name.to_owned(), PathBuf::from(file)));
+        let manifest = message["manifest_path"].as_str().map(Path::new);
+        let is_test = message["profile"]["test"] == true;
+        if let (Some(name), Some(file), Some(manifest), true) = (name, file, manifest, is_test) {
+            built.push(Program {
+                name: name.to_owned(),
+                file: PathBuf::from(file),
+                arguments: Vec::new(),
+                folder: manifest.parent().unwrap_or(tree).to_owned(),
+                duration: Duration::ZERO,
+                reached: BTreeSet::new(),
+            });
         }
     }
     Ok(built)
