@@ -16,6 +16,14 @@ pub fn models() -> Vec<Model> {
         );
     byte_pipe::all_of_one_byte::<SmallPipe<1>>(&mut one);
     let mut two = Collector::new("byte_pipe<2>")
+        .also_interrupted(
+            2,
+            &[
+                "keeps_order",
+                "one_write_wakes_two_readers",
+                "killed_large_write_admits_small_writes",
+            ],
+        )
         .bounded(3, &["keeps_order", "end_of_stream_follows_the_last_byte"])
         .bounded(
             2,

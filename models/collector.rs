@@ -18,12 +18,20 @@ pub struct Collector {
     left_out: Vec<String>,
 }
 
+/// What the list of models says about a scenario.
 struct Rule {
     scenario: &'static str,
-    /// The smallest preemption bound to which the scenario is explored, or `None` if the scenario
-    /// is left out.
-    at_least: Option<usize>,
+    setting: Setting,
     is_used: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    /// The preemption bounds rise at least to this bound.
+    Bounded(usize),
+    AtAnotherSize,
+    /// A second model has an interruption of each process, up to this preemption bound.
+    AlsoInterrupted(usize),
 }
 
 impl Collector {
@@ -40,23 +48,42 @@ impl Collector {
     /// Explores the named scenarios by increasing preemption bounds, at least up to the bound
     /// `at_least`.
     pub fn bounded(self, at_least: usize, scenarios: &[&'static str]) -> Self {
-        self.with_rules(Some(at_least), scenarios)
+        self.with_rules(Setting::Bounded(at_least), scenarios)
     }
 
     /// Leaves out the named scenarios, because the same primitive runs them at another size.
     ///
     /// [`finish_sizes`] checks that each scenario runs at another size.
     pub fn at_another_size(self, scenarios: &[&'static str]) -> Self {
-        self.with_rules(None, scenarios)
+        self.with_rules(Setting::AtAnotherSize, scenarios)
     }
 
-    fn with_rules(mut self, at_least: Option<usize>, scenarios: &[&'static str]) -> Self {
+    /// Explores the named scenarios a second time, with an interruption of each process, up to the
+    /// preemption bound `at_most`.
+    pub fn also_interrupted(self, at_most: usize, scenarios: &[&'static str]) -> Self {
+        self.with_rules(Setting::AlsoInterrupted(at_most), scenarios)
+    }
+
+    fn with_rules(mut self, setting: Setting, scenarios: &[&'static str]) -> Self {
         self.rules.extend(scenarios.iter().map(|scenario| Rule {
             scenario,
-            at_least,
+            setting,
             is_used: false,
         }));
         self
+    }
+
+    /// Returns what the rules say about a scenario.
+    fn settings<S>(&mut self, scenario: &Scenario<S>) -> Vec<Setting> {
+        let name = name_of(scenario);
+        let mut settings = Vec::new();
+        for rule in &mut self.rules {
+            if rule.scenario == scenario.name || rule.scenario == name {
+                rule.is_used = true;
+                settings.push(rule.setting);
+            }
+        }
+        settings
     }
 
     /// Returns the models.
@@ -68,20 +95,32 @@ impl Collector {
     }
 }
 
+fn name_of<S>(scenario: &Scenario<S>) -> String {
+    format!("{}/{}", scenario.name, scenario.participants.len())
+}
+
 impl Stage for Collector {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        let name = format!("{}/{}", scenario.name, scenario.participants.len());
-        let rule = (self.rules.iter_mut())
-            .find(|rule| rule.scenario == scenario.name || rule.scenario == name);
-        let model = Model::new(&self.primitive, move || scenario.clone());
-        match rule {
-            None => self.models.push(model),
-            Some(rule) => {
-                rule.is_used = true;
-                match rule.at_least {
-                    Some(at_least) => self.models.push(model.bounded(at_least)),
-                    None => self.left_out.push(name),
-                }
+        let settings = self.settings(&scenario);
+        if settings.contains(&Setting::AtAnotherSize) {
+            self.left_out.push(name_of(&scenario));
+            return;
+        }
+        let primitive = self.primitive.clone();
+        let model = |scenario: Scenario<S>| Model::new(&primitive, move || scenario.clone());
+        let first = model(scenario.clone());
+        let bound = settings.iter().find_map(|setting| match setting {
+            Setting::Bounded(at_least) => Some(*at_least),
+            _ => None,
+        });
+        self.models.push(match bound {
+            None => first,
+            Some(at_least) => first.bounded(at_least),
+        });
+        for setting in settings {
+            if let Setting::AlsoInterrupted(at_most) = setting {
+                let second = model(scenario.clone().interruptions(1));
+                self.models.push(second.up_to(at_most));
             }
         }
     }

@@ -6,6 +6,13 @@ use interlatch_contract::loan;
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("loan")
+        .also_interrupted(
+            1,
+            &[
+                "item_written_in_place_is_read_in_place",
+                "returning_the_last_item_disconnects_receivers",
+            ],
+        )
         .bounded(4, &["dropped_loan_frees_its_slot"])
         .bounded(
             3,

@@ -8,6 +8,15 @@ use interlatch_contract::message_queue::{
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("message_queue")
+        .also_interrupted(
+            2,
+            &[
+                "keeps_order_within_a_type",
+                "sender_waits_at_the_message_limit",
+                "sender_waits_at_the_byte_limit",
+                "killed_send_completes_or_has_no_effect/2",
+            ],
+        )
         .bounded(
             4,
             &[

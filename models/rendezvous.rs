@@ -6,6 +6,16 @@ use interlatch_contract::rendezvous;
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("rendezvous")
+        .also_interrupted(
+            1,
+            &[
+                "keeps_order",
+                "item_is_received_or_returned/2",
+                "acknowledgement_wakes_its_sender",
+                "closing_wakes_every_receiver",
+                "dropped_delivery_wakes_another_receiver",
+            ],
+        )
         .bounded(
             4,
             &[

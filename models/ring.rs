@@ -9,6 +9,14 @@ use interlatch_contract::ring::{
 
 pub fn models() -> Vec<Model> {
     let mut one = Collector::new("ring<1>")
+        .also_interrupted(
+            1,
+            &[
+                "keeps_order",
+                "timed_out_receiver_takes_no_item",
+                "receiver_death_disconnects_the_sender",
+            ],
+        )
         .bounded(
             3,
             &[
@@ -26,6 +34,7 @@ pub fn models() -> Vec<Model> {
         );
     ring::all_with_one_slot::<SmallRing<1>>(&mut one);
     let mut two = Collector::new("ring<2>")
+        .also_interrupted(1, &["disconnection_follows_the_last_item"])
         .bounded(3, &["disconnection_follows_the_last_item"])
         .bounded(
             2,

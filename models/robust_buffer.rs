@@ -32,6 +32,14 @@ where
     Two: Unregistered<Item = u64> + ShmSafe + 'static,
 {
     let mut one = Collector::new(&format!("{name}<1>"))
+        .also_interrupted(
+            2,
+            &[
+                "keeps_order",
+                "closing_wakes_every_sender",
+                "timed_operations_lose_no_item",
+            ],
+        )
         .bounded(
             3,
             &[
@@ -89,6 +97,13 @@ where
     Two: Unregistered<Item = u64> + ShmSafe + 'static,
 {
     let mut one = Collector::new(&format!("{name}<1>"))
+        .also_interrupted(
+            2,
+            &[
+                "killed_send_completes_or_has_no_effect/2",
+                "killed_receive_completes_or_has_no_effect/2",
+            ],
+        )
         .bounded(
             2,
             &[

@@ -6,6 +6,13 @@ use interlatch_contract::robust_semaphore;
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("robust_semaphore")
+        .also_interrupted(
+            2,
+            &[
+                "excludes_with_one_permit/2",
+                "holder_death_releases_its_permit/2",
+            ],
+        )
         .bounded(
             2,
             &[

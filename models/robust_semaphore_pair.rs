@@ -6,6 +6,13 @@ use interlatch_contract::robust_semaphore_pair;
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("robust_semaphore_pair")
+        .also_interrupted(
+            2,
+            &[
+                "writer_and_reader_alternate",
+                "writer_death_returns_its_turn/2",
+            ],
+        )
         .bounded(
             4,
             &[

@@ -6,6 +6,14 @@ use interlatch_contract::segment_list;
 
 pub fn models() -> Vec<Model> {
     let mut models = Collector::new("segment_list")
+        .also_interrupted(
+            2,
+            &[
+                "keeps_order_across_segments",
+                "concurrent_senders_grow_the_list",
+                "failed_receiver_wakes_another_receiver",
+            ],
+        )
         .bounded(5, &["keeps_order_across_segments"])
         .bounded(
             3,

@@ -53,6 +53,9 @@ pub enum Bound {
         /// The preemption bound whose exploration must finish.
         at_least: usize,
     },
+    /// The model is explored with at most 0, then 1, then 2 preemptions, and so on, up to this
+    /// bound.
+    UpTo(usize),
 }
 
 /// The expected result of exploring a model.
@@ -145,6 +148,18 @@ impl Model {
     pub fn bounded(self, at_least: usize) -> Self {
         Self {
             bound: Bound::Sweep { at_least },
+            ..self
+        }
+    }
+
+    /// Explores the model with increasing preemption bounds, up to `at_most`.
+    ///
+    /// Use this method for a model that differs little from another model, which is explored
+    /// further.
+    #[must_use]
+    pub fn up_to(self, at_most: usize) -> Self {
+        Self {
+            bound: Bound::UpTo(at_most),
             ..self
         }
     }

@@ -3,7 +3,7 @@
 use super::cli::Options;
 use super::report::{FailureReport, Report, send};
 use crate::engine::{self, Setup};
-use crate::{Bound, Expectation, FailureKind, Limits, Model, Verdict};
+use crate::{Bound, FailureKind, Limits, Model, Verdict};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{Location, PanicHookInfo};
@@ -92,10 +92,9 @@ fn explore(model: &Model, options: &Options) {
     }
     let begin = Instant::now();
     let left = |seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
-    let is_capped = options.preemptions.is_some() && model.expectation == Expectation::Holds;
     let (needed, max) = match options.bound_of(model) {
         Bound::None => (FIRST_BOUNDS, FIRST_BOUNDS),
-        Bound::Sweep { at_least } if is_capped => (at_least, at_least),
+        Bound::UpTo(at_most) => (at_most, at_most),
         Bound::Sweep { at_least } => (at_least, usize::from(u8::MAX)),
     };
     for preemptions in 0..=max {

@@ -127,7 +127,7 @@ impl Options {
     /// Returns the bound up to which this run explores a model.
     pub fn bound_of(&self, model: &Model) -> Bound {
         match (model.expectation, self.preemptions) {
-            (Expectation::Holds, Some(at_least)) => Bound::Sweep { at_least },
+            (Expectation::Holds, Some(at_most)) => Bound::UpTo(at_most),
             (Expectation::Holds, None) if self.unbounded => Bound::None,
             _ => model.bound,
         }

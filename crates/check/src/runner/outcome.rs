@@ -40,7 +40,7 @@ impl Outcome {
             processes: model.processes,
             expected,
             at_least: match bound {
-                Bound::Sweep { at_least } => Some(at_least),
+                Bound::Sweep { at_least } | Bound::UpTo(at_least) => Some(at_least),
                 Bound::None => None,
             },
             explorations: Vec::new(),
