@@ -4,7 +4,9 @@
 use super::Litmus;
 use super::outcomes::{Body, INTERLEAVINGS_ONLY, ScenarioConfig, model_outcomes};
 use interlatch::platform::Ordering::Relaxed;
-use interlatch::platform::asymmetric::{load_after_heavy_barrier, load_after_light_barrier};
+use interlatch::platform::asymmetric::{
+    load_after_heavy_barrier, load_after_light_barrier, register,
+};
 use interlatch::platform::{AtomicU32, AtomicU64};
 use std::collections::BTreeSet;
 
@@ -23,6 +25,12 @@ pub fn all() -> Vec<Litmus> {
                 [heavy_and_publish, look_and_light_y],
                 &[[0, 0], [0, 1], [1, 1]],
             )
+        }),
+        Litmus::new("heavy_barrier_does_not_reach_a_refused_process", || {
+            let refused = [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]];
+            let reached = [[1, 0, 0], [1, 0, 1], [1, 1, 1]];
+            let expected = [&refused[..], &reached].concat();
+            compare([heavy_and_publish, register_look_and_light_y], &expected)
         }),
         Litmus::new("light_load_may_be_older_than_a_published_store", || {
             compare([publish, look_and_light_y], &ANY)
@@ -86,6 +94,12 @@ fn look_and_light_y(words: &Words) -> Vec<u64> {
     vec![published.into(), load_after_light_barrier(&words.y).into()]
 }
 
+/// The first result is whether the kernel grants the barrier to this process.
+fn register_look_and_light_y(words: &Words) -> Vec<u64> {
+    let has_barrier = u64::from(register());
+    [vec![has_barrier], look_and_light_y(words)].concat()
+}
+
 fn store_y_and_light_y(words: &Words) -> Vec<u64> {
     words.y.store(1, Relaxed);
     vec![load_after_light_barrier(&words.y).into()]
@@ -98,6 +112,7 @@ fn compare<const N: usize>(
 ) -> Result<String, String> {
     let config = ScenarioConfig {
         choices: 4,
+        may_lack_barrier: true,
         ..INTERLEAVINGS_ONLY
     };
     let (outcomes, exploration) = model_outcomes(&bodies, config);

@@ -79,7 +79,7 @@ pub fn model_outcomes<S: Default + 'static>(
         ];
         BODIES.set(Box::new(bodies.clone()));
         COUNT.set(bodies.len());
-        Scenario::new(
+        let scenario = Scenario::new(
             "litmus",
             participants.into_iter().take(bodies.len()).collect(),
         )
@@ -88,7 +88,11 @@ pub fn model_outcomes<S: Default + 'static>(
         })
         .choices(config.choices)
         .interruptions(config.interruptions)
-        .spurious_failures(config.spurious_failures)
+        .spurious_failures(config.spurious_failures);
+        match config.may_lack_barrier {
+            true => scenario.may_lack_barrier(),
+            false => scenario,
+        }
     });
     let time = Duration::from_secs(600);
     let exploration = explore(

@@ -14,6 +14,9 @@
 //! overwritten before a step which another synchronization orders before the load, and
 //! read-modify-writes of the loading process are no barriers.
 //!
+//! If the kernel refuses the barrier to a process, the heavy barriers of other processes do not
+//! reach that process, and its own heavy barrier is a light one.
+//!
 //! A weakening leaves out the barrier at a site, which makes its load a plain load, or swaps the
 //! light and the heavy barrier. A light barrier in place of a heavy one makes a waiter miss a
 //! wake-up. A heavy barrier in place of a light one is correct but costs a system call for each
@@ -39,7 +42,11 @@ pub(super) enum Barrier {
 ///
 /// Where the scenario allows a refusal, the checker tries both answers for each process.
 pub fn register() -> bool {
-    !(world::may_lack_barrier() && choice::choose_bool())
+    let is_refused = world::may_lack_barrier() && choice::choose_bool();
+    if is_refused {
+        world::refuse_barrier();
+    }
+    !is_refused
 }
 
 /// Loads the word behind a simulated barrier, which pairs with [`load_after_heavy_barrier`].
@@ -62,6 +69,7 @@ pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
     match weakening::barrier(Location::caller(), Barrier::Heavy) {
         Barrier::None => word.load(Relaxed),
         Barrier::Light => word.load_newest_or_older(),
+        Barrier::Heavy if world::lacks_barrier() => word.load_newest_or_older(),
         Barrier::Heavy => {
             world::heavy_barrier();
             word.load_latest(Relaxed)

@@ -31,8 +31,8 @@ pub(super) use lifecycle::{
     threads,
 };
 pub(super) use older_values::{
-    heavy_barrier, note_initial_value, note_read, note_value, readable_values,
-    step_of_light_barrier,
+    heavy_barrier, lacks_barrier, note_initial_value, note_read, note_value, readable_values,
+    refuse_barrier, step_of_light_barrier,
 };
 pub(super) use record::{new_number, record};
 pub(super) use state::{Process, RobustList, RobustLists, populate};

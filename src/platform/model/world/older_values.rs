@@ -1,40 +1,46 @@
 //! The older values of words that a load behind a light barrier may return.
 //!
 //! A value is older if a process has overwritten it. The values of a word that were overwritten
-//! before the last heavy barrier can no longer be read, and a process cannot read a value that is
-//! older than one that it has read behind a light barrier or has overwritten itself.
+//! before the last heavy barrier can no longer be read, except by a process to which the kernel
+//! refuses the barrier. A process cannot read a value that is older than one that it has read behind
+//! a light barrier or has overwritten itself.
 
 use super::lifecycle::{current, is_alive, step};
 use super::state::{KERNEL, Word, World, with};
 
-/// The history of a word since the last heavy barrier.
+/// The history of a word.
 #[derive(Default)]
 pub struct History {
     newest: u64,
     /// Whether a process has written the word.
     is_written: bool,
-    /// The number of heavy barriers before the values below were overwritten.
-    barriers: u64,
     /// The overwritten values, oldest first.
     overwritten: Vec<u64>,
+    /// The number of heavy barriers so far, when a process last accessed the word.
+    barriers: u64,
+    /// The number of values that were overwritten before the last heavy barrier.
+    before_barrier: usize,
     /// For each process that cannot read all of these values, the number of values that it cannot
     /// read.
     passed: Vec<(usize, usize)>,
 }
 
 impl History {
-    fn forget_before(&mut self, barriers: u64) {
+    fn note_barriers(&mut self, barriers: u64) {
         if self.barriers != barriers {
             self.barriers = barriers;
-            self.overwritten.clear();
-            self.passed.clear();
+            self.before_barrier = self.overwritten.len();
         }
     }
 
-    fn passed(&self, process: usize) -> usize {
+    fn passed(&self, process: usize, lacks_barrier: bool) -> usize {
         let mut passed = self.passed.iter();
         let found = passed.find(|(passer, _)| *passer == process);
-        found.map_or(0, |(_, count)| *count)
+        let passed = found.map_or(0, |(_, count)| *count);
+        match lacks_barrier {
+            true => passed,
+            false => passed.max(self.before_barrier),
+        }
     }
 
     fn pass(&mut self, process: usize, count: usize) {
@@ -46,7 +52,7 @@ impl History {
 fn word(world: &mut World, number: u32) -> &mut Word {
     let barriers = world.heavy_barriers;
     let word = &mut world.words[number as usize];
-    word.history.forget_before(barriers);
+    word.history.note_barriers(barriers);
     word
 }
 
@@ -81,9 +87,10 @@ pub fn newest_value(world: &World, number: u32) -> u64 {
 /// read, without duplicates.
 pub fn readable_values(number: u32) -> Vec<u64> {
     let process = current();
+    let lacks_barrier = lacks_barrier();
     with(|world| {
         let history = &word(world, number).history;
-        let readable = &history.overwritten[history.passed(process)..];
+        let readable = &history.overwritten[history.passed(process, lacks_barrier)..];
         let mut values = vec![history.newest];
         for value in readable.iter().rev() {
             if !values.contains(value) {
@@ -127,7 +134,23 @@ pub fn step_of_light_barrier(number: u32) {
     }
 }
 
-/// Executes a heavy barrier: every process now reads the newest values.
+/// Records that the kernel refuses the barrier to the running process.
+pub fn refuse_barrier() {
+    let process = current();
+    with(|world| world.processes[process].lacks_barrier = true);
+}
+
+/// Whether the kernel refuses the barrier to the running process.
+pub fn lacks_barrier() -> bool {
+    let process = current();
+    with(|world| {
+        let process = world.processes.get(process);
+        process.is_some_and(|process| process.lacks_barrier)
+    })
+}
+
+/// Executes a heavy barrier: every process now reads the newest values, except a process to which
+/// the kernel refuses the barrier.
 pub fn heavy_barrier() {
     step_of_barrier();
     with(|world| world.heavy_barriers += 1);

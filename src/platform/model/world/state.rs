@@ -72,6 +72,8 @@ pub struct Process {
     pub spins: usize,
     /// The number of remaining calls in which the kernel may refuse the heavy barrier.
     pub missing_barriers: usize,
+    /// Whether the kernel refuses the barrier to the process.
+    pub lacks_barrier: bool,
     /// The number of remaining weak compare-exchanges that may fail spuriously.
     pub spurious_failures: usize,
     /// The word on which the process sleeps, and the source line of the wait.
