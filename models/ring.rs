@@ -6,6 +6,7 @@ use interlatch_check::Model;
 use interlatch_contract::ring::{
     self, InPlaceRing, RingWithoutMembarrier, SmallRing, keeps_order, slices_keep_order,
 };
+use interlatch_contract::ring_successor;
 
 pub fn models() -> Vec<Model> {
     let mut one = Collector::new("ring<1>")
@@ -31,8 +32,16 @@ pub fn models() -> Vec<Model> {
                 "timed_out_receiver_takes_no_item",
                 "timed_out_sender_keeps_its_item",
             ],
+        )
+        .bounded(
+            1,
+            &[
+                "successor_of_a_dead_sender_reaches_the_receiver",
+                "successor_of_a_dead_receiver_reaches_the_sender",
+            ],
         );
     ring::all_with_one_slot::<SmallRing<1>>(&mut one);
+    ring_successor::all::<SmallRing<1>>(&mut one);
     let mut two = Collector::new("ring<2>")
         .also_interrupted(1, &["disconnection_follows_the_last_item"])
         .bounded(3, &["disconnection_follows_the_last_item"])

@@ -47,6 +47,12 @@ pub fn models() -> Vec<Model> {
             WrongResult,
             ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>,
         ),
+        #[cfg(loom)]
+        Model::broken("ring_whose_successor_restarts_at_0", DataRace, || {
+            interlatch_contract::ring_successor::successor_of_a_dead_sender_reaches_the_receiver::<
+                Flawed<RESTARTS, 1>,
+            >()
+        }),
         Model::broken(
             "ring_whose_loan_sends_all_of_its_slots",
             WrongResult,
@@ -94,6 +100,9 @@ const ENDS_EARLY: u8 = 7;
 const TWO_LIGHT: u8 = 8;
 /// A waker uses the heavy barrier, as the sleeper does. So each item costs a system call.
 const TWO_HEAVY: u8 = 9;
+/// A successor begins at position 0, so it sends into a slot that holds an item of the dead sender,
+/// and races with the receiver.
+const RESTARTS: u8 = 10;
 
 const ASLEEP: u32 = 1;
 const CLOSED: u32 = 2;
@@ -154,7 +163,8 @@ impl<const FLAW: u8, const SLOTS: usize> Ring for Flawed<FLAW, SLOTS> {
 
 impl<const FLAW: u8, const SLOTS: usize> Flawed<FLAW, SLOTS> {
     fn attach(&self, side: usize) -> Option<Cursor<'_, FLAW, SLOTS>> {
-        (self.attached[side].swap(1, Relaxed) == 0).then_some(Cursor {
+        let is_free = self.attached[side].swap(1, Relaxed) == 0;
+        (is_free || FLAW == RESTARTS).then_some(Cursor {
             ring: self,
             side,
             position: 0,

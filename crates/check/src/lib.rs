@@ -126,7 +126,7 @@
 //! - Spurious wake-ups ([`Scenario::interruptions`]) and spurious failures of weak
 //!   compare-exchanges ([`Scenario::spurious_failures`]), if the scenario allows them.
 //! - The death of each [victim](Scenario::victims) before each of its steps. The kernel then walks
-//!   the robust list of the victim.
+//!   the robust list of the victim. A [successor](Scenario::successor) may then run in its place.
 //!
 //! # Limits of loom
 //! The engine is loom 0.7.2. A model that meets one of the following limits gets a `blind` verdict,

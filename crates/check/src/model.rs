@@ -131,6 +131,9 @@ impl Model {
         for victim in &scenario.victims {
             variants.push_str(&format!(", {victim} dies"));
         }
+        if scenario.has_successor {
+            variants.push_str(", replaced");
+        }
         Self {
             name: format!("{primitive}/{property}/{processes}{variants}"),
             processes,

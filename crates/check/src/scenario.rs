@@ -55,6 +55,8 @@ pub struct Scenario<S> {
     pub may_lack_barrier: bool,
     /// The indices of the participants that may die.
     pub victims: Vec<usize>,
+    /// The process that runs in place of a participant that has died.
+    pub successor: Option<Participant<S>>,
     /// Whether sleeping participants recheck their condition after a participant has died.
     pub rechecks: bool,
 }
@@ -83,6 +85,7 @@ impl<S> Scenario<S> {
             spins: 0,
             may_lack_barrier: false,
             victims: Vec::new(),
+            successor: None,
             rechecks: true,
         }
     }
@@ -126,6 +129,20 @@ impl<S> Scenario<S> {
     pub fn victims(self, victims: &[usize]) -> Self {
         Self {
             victims: victims.to_vec(),
+            ..self
+        }
+    }
+
+    /// Runs `successor` as a new process in place of each victim that has died.
+    ///
+    /// The successor starts after the kernel has marked the locks of the dead process, at any step
+    /// of the other participants. It does not die. Unlike a real successor, it also sees everything
+    /// that the dead process has seen, so a missing synchronization with the dead process is not
+    /// found. This setting has an effect only in models under loom.
+    #[must_use]
+    pub fn successor(self, successor: Participant<S>) -> Self {
+        Self {
+            successor: Some(successor),
             ..self
         }
     }
@@ -191,6 +208,7 @@ pub(crate) struct ErasedScenario {
     pub spins: usize,
     pub may_lack_barrier: bool,
     pub victims: Vec<usize>,
+    pub has_successor: bool,
     pub rechecks: bool,
     /// Creates the scenario's state. The engine calls this function inside the execution.
     pub start: Box<dyn FnOnce() -> Box<dyn Instance>>,
@@ -201,6 +219,10 @@ pub(crate) trait Instance: Sync {
     /// Runs the participant with this index.
     fn participate(&self, index: usize);
 
+    /// Runs the successor of a participant that has died.
+    #[allow(dead_code, reason = "only the engine on loom lets participants die")]
+    fn succeed(&self);
+
     /// Runs the verification of the state.
     fn verify(&self);
 }
@@ -208,12 +230,19 @@ pub(crate) trait Instance: Sync {
 struct TypedInstance<S> {
     state: Box<S>,
     participants: Vec<Participant<S>>,
+    successor: Option<Participant<S>>,
     verify: fn(&S),
 }
 
 impl<S: Sync> Instance for TypedInstance<S> {
     fn participate(&self, index: usize) {
         self.participants[index](&self.state);
+    }
+
+    fn succeed(&self) {
+        if let Some(successor) = self.successor {
+            successor(&self.state);
+        }
     }
 
     fn verify(&self) {
@@ -237,6 +266,7 @@ fn boxed_initial_state<S: ShmSafe>() -> Box<S> {
 impl ErasedScenario {
     pub fn new<S: ShmSafe + 'static>(scenario: Scenario<S>) -> Self {
         let (participants, verify) = (scenario.participants, scenario.verify);
+        let successor = scenario.successor;
         Self {
             name: scenario.name,
             participants: participants.len(),
@@ -246,11 +276,13 @@ impl ErasedScenario {
             spins: scenario.spins,
             may_lack_barrier: scenario.may_lack_barrier,
             victims: scenario.victims,
+            has_successor: successor.is_some(),
             rechecks: scenario.rechecks,
             start: Box::new(move || {
                 Box::new(TypedInstance {
                     state: boxed_initial_state(),
                     participants,
+                    successor,
                     verify,
                 })
             }),
@@ -268,6 +300,7 @@ impl ErasedScenario {
             spins: 0,
             may_lack_barrier: false,
             victims: Vec::new(),
+            has_successor: false,
             rechecks: true,
             start: Box::new(|| unreachable!("a scenario without participants does not start")),
         }

@@ -25,6 +25,7 @@ pub mod raw_robust_mutex;
 pub mod refused;
 pub mod rendezvous;
 pub mod ring;
+pub mod ring_successor;
 pub mod robust_buffer;
 pub mod robust_condvar;
 pub mod robust_mutex;
@@ -114,6 +115,7 @@ pub fn all(stage: &mut impl Stage) {
     loan::all(stage);
     refused::all(stage);
     ring::all(stage);
+    ring_successor::all::<ring::SmallRing<1>>(stage);
     rendezvous::all(stage);
     segment_list::all(stage);
     message_queue::all(stage);

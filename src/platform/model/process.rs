@@ -27,25 +27,29 @@ pub const MAX: usize = 4;
 /// The code of one process.
 pub type Body = Box<dyn FnOnce()>;
 
+/// The code of a process that runs in place of a dead one.
+pub type Successor = Rc<dyn Fn()>;
+
 /// Runs one execution: first the bodies as processes, then `verify` on the state that they have
-/// left.
+/// left. After a process has died, `successor` runs in its place.
 ///
 /// # Panics
 /// Fails the model if there are no bodies or more than [`MAX`] bodies.
-pub fn run(bodies: Vec<Body>, config: ScenarioConfig, verify: Body) {
+pub fn run(bodies: Vec<Body>, successor: Option<Successor>, config: ScenarioConfig, verify: Body) {
     assert!(
         (1..=MAX).contains(&bodies.len()),
         "bad model: {} processes: expected 1 to {MAX}",
         bodies.len()
     );
-    let count = bodies.len();
+    let (count, has_successor) = (bodies.len(), successor.is_some());
     loom::stop_exploring();
     let ended = Rc::new(Cell::new(0));
     let ready = Arc::new(AtomicU32::new(0));
     let kernel = {
         let (ended, ready) = (ended.clone(), ready.clone());
         loom::thread::spawn(move || {
-            let choices = Choices::new(total_choices(config, count));
+            let successors = if has_successor { count } else { 0 };
+            let choices = Choices::new(total_choices(config, count + successors));
             let processes =
                 (0..count).map(|number| Process::new(config, death::planned_for(number)));
             let processes = processes.collect();
@@ -68,15 +72,25 @@ pub fn run(bodies: Vec<Body>, config: ScenarioConfig, verify: Body) {
     let first = bodies.next().expect("at least one body");
     for (index, body) in bodies.enumerate() {
         let (kernel, ended) = (kernel.clone(), ended.clone());
-        loom::thread::spawn(move || process(index + 1, body, &kernel, &ended));
+        let code = (body, successor.clone());
+        loom::thread::spawn(move || process(index + 1, code, &kernel, &ended));
     }
     loom::explore();
-    process(0, first, &kernel, &ended);
+    process(0, (first, successor), &kernel, &ended);
 }
 
-fn process(number: usize, body: Body, kernel: &loom::thread::Thread, ended: &Cell<usize>) {
+fn process(
+    number: usize,
+    (body, successor): (Body, Option<Successor>),
+    kernel: &loom::thread::Thread,
+    ended: &Cell<usize>,
+) {
     world::enter(number);
-    run_body(body);
+    let has_died = run_body(body);
+    if let (true, Some(successor)) = (has_died, successor) {
+        world::replace_dead_process();
+        successor();
+    }
     if world::finish() {
         // Nothing after this point is part of the model, so loom does not explore it.
         loom::stop_exploring();
@@ -93,16 +107,19 @@ fn process(number: usize, body: Body, kernel: &loom::thread::Thread, ended: &Cel
     ended.set(ended.get() + 1);
 }
 
-/// Runs the body to its end or to the death of the process, which the kernel then handles.
-fn run_body(body: Body) {
+/// Runs the body to its end or to the death of the process, which the kernel then handles. Returns
+/// whether the process has died.
+fn run_body(body: Body) -> bool {
     if !death::is_planned() {
-        return body();
+        body();
+        return false;
     }
     match catch_unwind(AssertUnwindSafe(body)) {
         Err(payload) if payload.is::<DeathUnwind>() => robust::exit(),
         Err(payload) => resume_unwind(payload),
-        Ok(()) => {}
+        Ok(()) => return false,
     }
+    true
 }
 
 fn kernel(ended: &Cell<usize>, count: usize, verify: Body) {

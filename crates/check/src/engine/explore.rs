@@ -6,7 +6,7 @@ use crate::scenario::{ErasedScenario, Instance};
 use crate::{Death, Exploration, Limits, Model, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
 use interlatch::platform::model::death;
-use interlatch::platform::model::process::{self, Body, ScenarioConfig};
+use interlatch::platform::model::process::{self, Body, ScenarioConfig, Successor};
 use interlatch::platform::model::world;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -45,7 +45,16 @@ pub(crate) fn run(scenario: ErasedScenario) {
         may_lack_barrier: scenario.may_lack_barrier,
         rechecks: scenario.rechecks,
     };
-    process::run(bodies, config, Box::new(move || instance.verify()));
+    let successor = scenario.has_successor.then(|| {
+        let instance = instance.clone();
+        Rc::new(move || instance.succeed()) as Successor
+    });
+    process::run(
+        bodies,
+        successor,
+        config,
+        Box::new(move || instance.verify()),
+    );
 }
 
 /// Explores a model, including the death of its victims before each step.

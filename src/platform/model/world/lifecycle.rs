@@ -1,6 +1,6 @@
 //! The number, the steps, the death and the end of the running process.
 
-use super::state::{CURRENT, KERNEL, RobustLists, with};
+use super::state::{CURRENT, KERNEL, Process, RobustLists, with};
 use super::wait_queue::check_deadlock;
 use core::alloc::Layout;
 
@@ -44,6 +44,29 @@ pub fn begin_step() -> bool {
             world.findings.died.insert(number);
         }
         dies
+    })
+}
+
+/// Makes the running process, which has died, a new process that does not die.
+pub fn replace_dead_process() {
+    let number = CURRENT.get();
+    with(|world| {
+        let config = world.config;
+        let process = &mut world.processes[number];
+        *process = Process {
+            thread: process.thread.take(),
+            is_successor: true,
+            ..Process::new(config, None)
+        };
+    });
+}
+
+/// Whether the running process runs in place of a dead one.
+pub fn is_successor() -> bool {
+    let number = CURRENT.get();
+    with(|world| {
+        let process = world.processes.get(number);
+        process.is_some_and(|process| process.is_successor)
     })
 }
 

@@ -27,8 +27,8 @@ pub(super) use budget::{
 pub(super) use choices::Choices;
 pub(super) use findings::{note_change, note_fence, note_load, note_site, note_write};
 pub(super) use lifecycle::{
-    all_finished, begin_step, enter, finish, is_alive, population, robust_lists, scratch, step,
-    threads,
+    all_finished, begin_step, enter, finish, is_alive, is_successor, population,
+    replace_dead_process, robust_lists, scratch, step, threads,
 };
 pub(super) use older_values::{
     heavy_barrier, lacks_barrier, note_initial_value, note_read, note_value, readable_values,

@@ -89,6 +89,8 @@ pub struct Process {
     /// The step before which the process dies.
     pub dies_before: Option<usize>,
     pub dead: bool,
+    /// Whether the process runs in place of a dead one.
+    pub is_successor: bool,
     pub robust_lists: RobustLists,
 }
 

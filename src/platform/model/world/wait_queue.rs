@@ -84,7 +84,8 @@ pub fn check_deadlock() {
         if !processes.all(|process| process.finished || process.asleep.is_some()) {
             return None;
         }
-        let has_died = world.processes.iter().any(|process| process.dead);
+        let mut processes = world.processes.iter();
+        let has_died = processes.any(|process| process.dead || process.is_successor);
         if has_died && world.config.rechecks && world.changes_at_recheck != Some(world.changes) {
             world.changes_at_recheck = Some(world.changes);
             if recheck(world) {
