@@ -10,7 +10,7 @@ use interlatch::platform::{AtomicU32, futex};
 use interlatch::sync::{RawCondvar, RawLock, RawMutex, Timeout};
 use interlatch::{Condvar, Semaphore, ShmSafe};
 use interlatch_check::{FailureKind, Model, Scenario};
-use interlatch_contract::ring::{Receives, Ring, Sends, SmallRing};
+use interlatch_contract::ring::{Receives, Ring, RingWithoutMembarrier, Sends, SmallRing};
 use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
@@ -31,6 +31,7 @@ pub fn models() -> Vec<Model> {
             "calls",
             items_without_waiting_cost_no_heavy_barrier::<SmallRing<2>>,
         ),
+        Model::new("calls", ring_without_membarrier_makes_no_call),
     ]
 }
 
@@ -178,4 +179,25 @@ pub fn items_without_waiting_cost_no_heavy_barrier<R: Ring>() -> Scenario<R> {
         vec![alone as fn(&R)],
     );
     scenario.verify(|_| assert_eq!(world::heavy_barriers(), 0))
+}
+
+/// Without `membarrier(2)`, a side that sleeps executes no heavy barrier. A side whose peer does not
+/// sleep makes no wake call, even if the peer has slept before.
+fn ring_without_membarrier_makes_no_call() -> Scenario<RingWithoutMembarrier<1>> {
+    let alone = |ring: &RingWithoutMembarrier<1>| {
+        let timeout = || Timeout::after(Duration::from_micros(50));
+        let mut sender = ring.sender().expect("no other handle is attached");
+        let mut receiver = ring.receiver().expect("no other handle is attached");
+        for item in [1, 2] {
+            assert!(receiver.recv(&mut [0], timeout()).is_err());
+            assert_eq!(sender.send(&[item], timeout()), Ok(1));
+            assert!(sender.send(&[item], timeout()).is_err());
+            assert_eq!(receiver.recv(&mut [0], timeout()), Ok(1));
+        }
+    };
+    Scenario::new(
+        "ring_without_membarrier_makes_no_call",
+        vec![alone as fn(&RingWithoutMembarrier<1>)],
+    )
+    .verify(|_| assert_eq!((world::heavy_barriers(), wake_calls()), (0, 0)))
 }

@@ -4,7 +4,8 @@
 use crate::collector::Collector;
 use interlatch_check::Model;
 use interlatch_contract::ring::{
-    self, InPlaceRing, RingWithoutMembarrier, SmallRing, keeps_order, slices_keep_order,
+    self, ByReferenceRing, InPlaceRing, RingWithoutMembarrier, SmallRing, keeps_order,
+    slices_keep_order,
 };
 use interlatch_contract::ring_successor;
 
@@ -71,6 +72,7 @@ pub fn models() -> Vec<Model> {
             keeps_order::<SmallRing<1>>().choices(16).may_lack_barrier()
         })
         .bounded(1),
+        Model::new("ring<1>_by_reference", keeps_order::<ByReferenceRing<1>>).bounded(1),
         Model::new("ring<1>_in_place", keeps_order::<InPlaceRing<1>>).bounded(2),
         Model::new("ring<2>_in_place", slices_keep_order::<InPlaceRing<2>>).bounded(2),
         Model::new("ring<3>", ring::loan_is_one_contiguous_run),

@@ -2,11 +2,13 @@
 
 use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, initial, short_timeout};
 use interlatch::channel::{
-    Buffer, Channel, Receiver, RecvTimeoutError, RingBuffer, SendTimeoutError, Sender, Slot,
+    AttachError, Buffer, Channel, Direction, Receiver, RecvTimeoutError, RingBuffer,
+    SendTimeoutError, Sender, Slot,
 };
 use interlatch::channel::{TryRecvError, TrySendError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// A ring of a fixed capacity.
@@ -102,6 +104,35 @@ impl<const N: usize> Ring for RingWithoutMembarrier<N> {
 
     fn receiver(&self) -> Option<impl Receives + '_> {
         Channel::receiver(&self.0).ok()
+    }
+}
+
+/// A [`SmallRing`] whose items are passed by reference, one by one.
+#[repr(transparent)]
+#[derive(Debug, ShmSafe)]
+pub struct ByReferenceRing<const N: usize>(SmallRing<N>);
+
+struct ByReference<H>(H);
+
+impl<const N: usize> Ring for ByReferenceRing<N> {
+    fn sender(&self) -> Option<impl Sends + '_> {
+        Channel::sender(&self.0).ok().map(ByReference)
+    }
+
+    fn receiver(&self) -> Option<impl Receives + '_> {
+        Channel::receiver(&self.0).ok().map(ByReference)
+    }
+}
+
+impl<const N: usize> Sends for ByReference<Sender<'_, SmallRing<N>>> {
+    fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
+        self.0.send_ref_with(&items[0], timeout).map(|()| 1)
+    }
+}
+
+impl<const N: usize> Receives for ByReference<Receiver<'_, SmallRing<N>>> {
+    fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
+        self.0.recv_into_with(&mut items[0], timeout).map(|()| 1)
     }
 }
 
@@ -219,6 +250,7 @@ pub fn all(stage: &mut impl Stage) {
     all_with_two_slots::<SmallRing<2>>(stage);
     all_of_ring_buffer(stage);
     stage.run(keeps_order::<RingWithoutMembarrier<1>>());
+    stage.run(keeps_order::<ByReferenceRing<1>>());
     stage.run(keeps_order::<InPlaceRing<1>>());
     stage.run(slices_keep_order::<InPlaceRing<2>>());
 }
@@ -247,6 +279,9 @@ pub fn all_of_ring_buffer(stage: &mut impl Stage) {
     stage.run(handles_extreme_requests());
     stage.run(loan_is_one_contiguous_run());
     stage.run(every_slice_and_loan_method_passes_items());
+    stage.run(errors_say_why_a_handle_is_refused());
+    stage.run(side_that_was_closed_is_never_in_use());
+    stage.run(dropped_handles_release_their_locks());
     stage.run(items_slices_and_loans_keep_order::<SmallRing<2>>());
     stage.run(killed_mixed_sender_leaves_a_prefix::<SmallRing<2>>());
 }
@@ -633,11 +668,84 @@ pub fn every_slice_and_loan_method_passes_items() -> Scenario<RingState<SmallRin
         let mut loan = sender.try_loan(2).expect("slots are free");
         loan[0] = 4;
         loan.send_first(1);
-        assert_eq!(receiver.borrow(2).expect("an item")[0], 4);
+        let panics = AssertUnwindSafe(|| {
+            let _items = receiver.borrow(2).expect("an item");
+            // Unlike `panic!`, this prints no message.
+            resume_unwind(Box::new("a panic of the borrower"));
+        });
+        assert!(catch_unwind(panics).is_err());
+        assert_eq!(receiver.borrow(2).expect("the item is left")[0], 4);
+        assert!(Buffer::is_empty(&shared.ring));
     };
     Scenario::new(
         "every_slice_and_loan_method_passes_items",
         vec![alone as fn(&RingState<_>)],
+    )
+}
+
+/// A refused handle says which side has a handle or is closed, and a sender without a receiver
+/// sends nothing, even if slots are free.
+pub fn errors_say_why_a_handle_is_refused() -> Scenario<RingState<SmallRing<2>>> {
+    let alone = |shared: &RingState<SmallRing<2>>| {
+        let (mut sender, receiver) = both_handles(&shared.ring);
+        let in_use = |direction| {
+            let (max, parameter) = (1, None);
+            Some(AttachError::SlotsInUse {
+                direction,
+                max,
+                parameter,
+            })
+        };
+        let (sending, receiving) = (Direction::Sending, Direction::Receiving);
+        assert_eq!(Channel::sender(&shared.ring).err(), in_use(sending));
+        assert_eq!(Channel::receiver(&shared.ring).err(), in_use(receiving));
+        assert_eq!(sender.try_send(1), Ok(()));
+        drop(receiver);
+        let closed = |direction| Some(AttachError::Closed(direction));
+        assert_eq!(Channel::receiver(&shared.ring).err(), closed(receiving));
+        assert_eq!(sender.try_send(2), Err(TrySendError::Disconnected(2)));
+        let nothing = TrySendError::Disconnected(());
+        assert_eq!(sender.try_send_slice(&[2]), Err(nothing.clone()));
+        assert_eq!(sender.try_loan(1).err(), Some(nothing));
+        drop(sender);
+        assert_eq!(Channel::sender(&shared.ring).err(), closed(sending));
+    };
+    Scenario::new(
+        "errors_say_why_a_handle_is_refused",
+        vec![alone as fn(&RingState<_>)],
+    )
+}
+
+/// After a handle was dropped, each attempt to attach to its side reports that the side is closed.
+///
+/// Another process attempts to attach at the same time. If its attempt locks the closed side, the
+/// side seems to be in use.
+pub fn side_that_was_closed_is_never_in_use() -> Scenario<RingState<SmallRing<2>>> {
+    let attach_and_close = |shared: &RingState<SmallRing<2>>| {
+        if let Ok(sender) = Channel::sender(&shared.ring) {
+            drop(sender);
+            let error = Channel::sender(&shared.ring).err();
+            assert_eq!(error, Some(AttachError::Closed(Direction::Sending)));
+        }
+    };
+    Scenario::new(
+        "side_that_was_closed_is_never_in_use",
+        vec![attach_and_close as fn(&RingState<_>), attach_and_close],
+    )
+}
+
+/// A dropped handle releases the lock of its side.
+///
+/// A process attaches to more sides in turn than it can hold locks in the model.
+pub fn dropped_handles_release_their_locks() -> Scenario<[RingState<SmallRing<1>>; 5]> {
+    let alone = |rings: &[RingState<SmallRing<1>>; 5]| {
+        for shared in rings {
+            drop(both_handles(&shared.ring));
+        }
+    };
+    Scenario::new(
+        "dropped_handles_release_their_locks",
+        vec![alone as fn(&[RingState<_>; 5])],
     )
 }
 
