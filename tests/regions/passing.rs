@@ -15,7 +15,7 @@ use interlatch::channel::{GrowthLimit, Slot};
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::sync::Timeout;
 use interlatch::{
-    BytePipe, Channel, MessageQueue, Region, RegionError, Rendezvous, UnboundedBuffer,
+    BytePipe, Channel, MessageQueue, Region, RegionError, Rendezvous, RingBuffer, UnboundedBuffer,
 };
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
@@ -271,4 +271,9 @@ fn objects_are_created_over_the_bytes_of_a_peer() {
     assert_eq!(pipe.read_unregistered(&mut bytes, expired()), Ok(5));
     assert_eq!(bytes, [1, 2, 3, 4, 5]);
     assert!(pipe.sender().is_ok() && pipe.receiver().is_ok());
+    let ring: &RingBuffer<u64> = region.create("ring", 2).expect("the region has room");
+    let sender = ring.sender().expect("the side is free");
+    let receiver = ring.receiver().expect("the side is free");
+    assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(2));
+    assert_eq!(receiver.try_recv_slice(&mut [0; 3]), Ok(2));
 }

@@ -297,3 +297,47 @@ impl<T, const SENDS: bool> fmt::Debug for RingCursor<'_, T, SENDS> {
         f.write_str("RingCursor { .. }")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Channel, RingBuffer};
+
+    #[test]
+    fn position_of_a_faulty_peer_gives_at_most_the_capacity() {
+        assert_eq!(distance(7, 9, 4), 2);
+        assert_eq!(distance(u64::MAX, 1, 4), 2);
+        assert_eq!(distance(0, 5, 4), 4);
+        assert_eq!(distance(1, 0, 4), 4);
+    }
+
+    /// Returns the back-offs of a receiver after it has found batches of these sizes in turn.
+    fn back_offs<const N: usize>(capacity: usize, batches: [usize; N]) -> [u32; N] {
+        let ring = RingBuffer::<u64, _>::with_capacity(capacity).expect("the capacity is valid");
+        let ring = ring.leak();
+        let sender = ring.attach_sender().expect("the side is free");
+        let receiver = ring.attach_receiver().expect("the side is free");
+        batches.map(|batch| {
+            let free = sender.wait_for_slots(batch, Timeout::Infinite);
+            assert_eq!(free, Ok(batch));
+            sender.advance(batch);
+            let found = receiver.wait_for_slots(capacity, Timeout::Infinite);
+            assert_eq!(found, Ok(batch));
+            receiver.advance(batch);
+            receiver.back_off.get()
+        })
+    }
+
+    #[test]
+    fn back_off_grows_with_small_batches_up_to_its_limit() {
+        assert_eq!(
+            back_offs(64, [1, 2, 7, 2, 1, 8, 32]),
+            [0, 2, 6, 14, 7, 7, 7]
+        );
+        let small = [2, 6, 14, 30, 62, 126, 128, 128];
+        assert_eq!(back_offs(64, [2; 8]), small);
+        let shrinking = [2, 6, 14, 30, 23, 18, 9, 4];
+        assert_eq!(back_offs(64, [2, 2, 2, 2, 33, 64, 1, 1]), shrinking);
+        assert_eq!(back_offs(2048, [2, 127, 128, 512, 513]), [2, 6, 6, 6, 5]);
+    }
+}

@@ -247,3 +247,24 @@ impl RingEnd {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::robust::release_range;
+
+    #[test]
+    fn successor_replaces_the_membarrier_flag_of_a_dead_owner() {
+        let end: &RingEnd = Box::leak(Box::new(RingEnd::new()));
+        let start = core::ptr::from_ref(end).addr();
+        for has_membarrier in [true, false, true] {
+            let claimed = end.claim(Direction::Sending, has_membarrier);
+            assert_eq!(claimed, Ok(()));
+            assert!(!end.is_disconnected());
+            assert_eq!(load_latest(&end.flags) & MEMBARRIER != 0, has_membarrier);
+            // SAFETY: the end is never used as if this thread still owned it.
+            assert!(unsafe { release_range(&(start..start + size_of::<RingEnd>())) });
+            assert!(end.is_disconnected(), "the owner has ended");
+        }
+    }
+}
