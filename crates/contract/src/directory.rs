@@ -2,6 +2,8 @@
 
 use super::{RaceCell, Scenario, Stage};
 use core::alloc::Layout;
+use interlatch::RobustMonitorBuffer;
+use interlatch::channel::Slot;
 use interlatch::platform::ShmSafe;
 use interlatch::region::directory::{
     Directory, DirectoryError, Mark, NewObject, Object, ObjectName, ObjectType,
@@ -38,6 +40,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(errors_say_why_creation_failed());
     stage.run(failed_initialization_changes_nothing());
     stage.run(objects_do_not_overlap());
+    stage.run(found_object_is_the_created_one());
 }
 
 /// The value that an object has while its creator initializes it.
@@ -271,4 +274,43 @@ pub fn objects_do_not_overlap() -> Scenario<TwoObjects> {
         })
         .choices(8)
         .victims(&[0])
+}
+
+/// Each field of a found object is that of the created object.
+///
+/// One object is a buffer whose type states its numbers of slots and of endpoints. The other object
+/// has neither.
+pub fn found_object_is_the_created_one() -> Scenario<TwoObjects> {
+    type Channel = RobustMonitorBuffer<u64, [Slot<u64>; 4], 3>;
+    let alone = |shared: &TwoObjects| {
+        let types = [
+            ObjectType::new::<Channel>(Layout::new::<Channel>()),
+            ObjectType::new::<u64>(Layout::new::<u64>()),
+        ];
+        let names = ["channel", "number"].map(|name| ObjectName::new(name).expect("a name"));
+        for (index, (name, object_type)) in names.into_iter().zip(types).enumerate() {
+            let new = NewObject {
+                name,
+                object_type,
+                config: 7 + index as u64,
+            };
+            let build = |_: &Object| Ok(());
+            let created = (shared.directory).create(new, 64..4096, Timeout::Infinite, build);
+            let created = created.expect("the directory has two entries");
+            let found = shared.directory.find(&name).expect("it was created");
+            assert_eq!((found.name, found.object_type), (name, object_type));
+            assert_eq!((found.offset, found.config), (created.offset, new.config));
+            assert_eq!((found.index, created.index), (index, index));
+        }
+        let found = names.map(|name| shared.directory.find(&name).expect("it was created"));
+        let [channel, number] = found.map(|object| object.object_type);
+        assert_eq!(
+            (channel.slots(), channel.max_endpoints()),
+            (Some(4), Some(3))
+        );
+        assert_eq!((number.slots(), number.max_endpoints()), (None, None));
+        assert_ne!(channel.declaration(), number.declaration());
+        assert_ne!(channel.fingerprint(), number.fingerprint());
+    };
+    Scenario::new("found_object_is_the_created_one", vec![alone])
 }

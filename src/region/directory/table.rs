@@ -276,3 +276,61 @@ impl<const MAX: usize> Directory<MAX> {
         act()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::directory::ObjectType;
+    use core::alloc::Layout;
+
+    fn empty() -> Box<Directory<2>> {
+        let mut directory = Box::<Directory<2>>::new_uninit();
+        // SAFETY: the new memory has the layout of a directory.
+        unsafe {
+            Directory::init_in_place(directory.as_mut_ptr());
+            directory.assume_init()
+        }
+    }
+
+    fn object() -> Object {
+        Object {
+            name: ObjectName::new("object").expect("a name"),
+            object_type: ObjectType::new::<u64>(Layout::new::<u64>()),
+            offset: 64,
+            config: 0,
+            index: 1,
+        }
+    }
+
+    #[test]
+    fn written_entry_or_count_is_not_blank() {
+        assert!(empty().is_blank());
+        // A creator died before it stored the count.
+        let directory = empty();
+        directory.entries[1].write(&object());
+        assert!(!directory.is_blank());
+        // A faulty peer wrote into the count.
+        let directory = empty();
+        directory.count.store(1, Relaxed);
+        assert!(!directory.is_blank());
+    }
+
+    #[test]
+    fn count_of_a_faulty_peer_gives_at_most_all_entries() {
+        let directory = empty();
+        directory.entries[1].write(&object());
+        directory.count.store(u32::MAX, Relaxed);
+        assert_eq!(
+            (directory.objects().count(), directory.claimed()),
+            (2, u32::MAX)
+        );
+        assert!(directory.find(&object().name).is_some());
+        let new = NewObject {
+            name: ObjectName::new("new").expect("a name"),
+            object_type: object().object_type,
+            config: 0,
+        };
+        let created = directory.create(new, 64..4096, Timeout::NonBlocking, |_| Ok(()));
+        assert_eq!(created.err(), Some(DirectoryError::Full));
+    }
+}
