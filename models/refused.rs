@@ -11,6 +11,8 @@ pub fn models() -> Vec<Model> {
             &[
                 "refused_writer_wakes_another_writer",
                 "refused_acceptor_wakes_a_receiver",
+                "last_handle_of_a_full_thread_wakes_a_receiver",
+                "dropped_delivery_of_a_full_thread_wakes_a_receiver",
             ],
         )
         .bounded(1, &["refused_sender_wakes_another_sender"]);

@@ -2,10 +2,12 @@
 //! number of robust locks.
 //!
 //! Such an operation may have consumed a notification. It cannot use the notification, so it must
-//! notify another waiter.
+//! notify another waiter. Dropping a handle or a delivery never fails, and wakes the waiters.
 
 use super::{RaceCell, Scenario, Stage, short_timeout};
-use interlatch::channel::{ChannelError, Rendezvous, SendTimeoutError, Unregistered};
+use interlatch::channel::{
+    Channel, ChannelError, RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered,
+};
 use interlatch::platform::ShmSafe;
 use interlatch::platform::robust::{MAX_HELD, RobustListError};
 use interlatch::sync::Timeout;
@@ -28,12 +30,19 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(refused_writer_wakes_another_writer());
     stage.run(refused_sender_wakes_another_sender());
     stage.run(refused_acceptor_wakes_a_receiver());
+    stage.run(last_handle_of_a_full_thread_wakes_a_receiver());
+    stage.run(dropped_delivery_of_a_full_thread_wakes_a_receiver());
 }
 
 impl<O> RefusedState<O> {
     /// Runs `action` while the calling thread can hold only the internal lock of an object.
     fn with_room_for_one(&self, action: impl FnOnce()) {
-        let held = &self.locks[1..];
+        self.with_locks(MAX_HELD - 1, action);
+    }
+
+    /// Runs `action` while the calling thread holds this number of additional locks.
+    fn with_locks(&self, count: usize, action: impl FnOnce()) {
+        let held = &self.locks[..count];
         for lock in held {
             assert_eq!(lock.lock_with(Timeout::NonBlocking), Ok(Acquired::Clean));
         }
@@ -121,4 +130,50 @@ pub fn refused_acceptor_wakes_a_receiver() -> Scenario<RefusedState<SmallRendezv
     Scenario::new("refused_acceptor_wakes_a_receiver", participants)
         .verify(|shared| assert_eq!(shared.received.get(), 1))
         .choices(8)
+}
+
+/// Dropping the last handle of a side wakes a waiter of the other side, even if the thread holds
+/// the maximum number of robust locks.
+///
+/// The handle is one of these locks. If the drop cannot take the internal lock and wakes no waiter,
+/// the receiver hangs.
+pub fn last_handle_of_a_full_thread_wakes_a_receiver() -> Scenario<RefusedState<SmallRendezvous>> {
+    let full = |shared: &RefusedState<SmallRendezvous>| {
+        let sender = shared.object.sender().expect("the side is open");
+        shared.with_locks(MAX_HELD - 1, || drop(sender));
+    };
+    let receiver = |shared: &RefusedState<SmallRendezvous>| {
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.object.recv_unregistered(Timeout::Infinite), end);
+    };
+    Scenario::new(
+        "last_handle_of_a_full_thread_wakes_a_receiver",
+        vec![full, receiver],
+    )
+}
+
+/// Dropping a delivery wakes another receiver, even if the thread holds the maximum number of
+/// robust locks.
+///
+/// The delivery is one of these locks. If the drop does not take the internal lock, its
+/// notification may come before the other receiver sleeps, and that receiver hangs.
+pub fn dropped_delivery_of_a_full_thread_wakes_a_receiver()
+-> Scenario<RefusedState<SmallRendezvous>> {
+    let participants: Vec<fn(&RefusedState<SmallRendezvous>)> = vec![
+        |shared| {
+            let sent = shared.object.send_unregistered(1, Timeout::Infinite);
+            assert_eq!(sent, Ok(()));
+        },
+        receive,
+        |shared| {
+            let accepted = shared.object.accept_unregistered(short_timeout());
+            shared.with_locks(MAX_HELD - 1, || drop(accepted));
+        },
+    ];
+    Scenario::new(
+        "dropped_delivery_of_a_full_thread_wakes_a_receiver",
+        participants,
+    )
+    .verify(|shared| assert_eq!(shared.received.get(), 1))
+    .choices(8)
 }

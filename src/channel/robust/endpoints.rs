@@ -15,8 +15,8 @@ use crate::sync::{
 };
 use core::mem::offset_of;
 
-/// The handles of both sides. The registered handles change only under the channel's lock, or when
-/// a process dies.
+/// The handles of both sides. A handle is registered under the channel's lock. Its registration ends
+/// without the lock, when the handle is dropped or its process dies.
 #[repr(C)]
 pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
     senders: Handles<MAX_ENDPOINTS>,
@@ -281,15 +281,15 @@ impl Drop for RobustEndpoint<'_> {
         if !self.is_registered || !self.is_owned() {
             return;
         }
-        // Locking fails only if this thread holds the maximum number of robust locks, or if a
-        // faulty peer has overwritten the lock. Waiters of the other side then notice the change
-        // when they recheck.
-        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        // The slot is unlocked first, so that this thread can hold the channel's lock even if it
+        // holds the maximum number of robust locks.
         // SAFETY: `attach` locked the slot for this endpoint, and only this call unlocks it.
         unsafe { self.slot.unlock() };
-        let closes = guard.is_ok() && !is_any_held(self.side);
-        drop(guard);
-        if closes {
+        // A waiter of the other side that has found this slot locked is registered as a waiter
+        // before it unlocks the channel's lock. Locking fails only if a faulty peer has overwritten
+        // the lock.
+        drop(self.lock.lock().or_else(RobustLockError::mark_consistent));
+        if !is_any_held(self.side) {
             self.waiters.notify_all();
         }
     }

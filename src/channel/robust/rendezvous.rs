@@ -865,14 +865,19 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Drop for Delivery<'_, T, MAX_ENDPOINTS>
         if !rendezvous.accepted.is_held_by(&self.token) {
             return;
         }
-        // The offer is released under the lock, so that a receiver that searches for an offer
-        // either finds this one or gets the notification. The lock fails only if this thread holds
-        // too many robust locks; sleeping receivers then find the offer when they recheck.
-        let guard = rendezvous.lock.lock();
-        let guard = guard.or_else(RobustLockError::mark_consistent);
+        // `accepted` is unlocked first, so that this thread can hold the rendezvous's lock even if
+        // it holds the maximum number of robust locks.
         // SAFETY: this delivery holds `accepted`, and unlocks it only here.
         unsafe { rendezvous.accepted.unlock() };
-        drop(guard);
+        // A receiver that has found `accepted` locked is registered as a waiter before it unlocks
+        // the rendezvous's lock, so it gets the notification. Locking fails only if a faulty peer
+        // has overwritten the lock.
+        drop(
+            rendezvous
+                .lock
+                .lock()
+                .or_else(RobustLockError::mark_consistent),
+        );
         rendezvous.receivers.notify_one();
     }
 }
