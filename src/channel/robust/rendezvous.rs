@@ -472,11 +472,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
 
     /// Claims the request slot if it is free.
     fn claim_request(&self, lock: &Guard<'_>) -> Result<bool, OperationError> {
-        let is_claimed = self.request.claim(lock).inspect_err(|_| {
-            // This thread may have consumed the notification for an offer, so it notifies the other
-            // receivers.
-            self.receivers.notify_all();
-        })?;
+        let is_claimed = self.request.claim(lock)?;
         if is_claimed {
             self.request.set_state(REQUESTED, lock);
         }
