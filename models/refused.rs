@@ -15,6 +15,7 @@ pub fn models() -> Vec<Model> {
                 "dropped_delivery_of_a_full_thread_wakes_a_receiver",
             ],
         )
+        .bounded(3, &["timed_out_operations_hold_no_lock"])
         .bounded(1, &["refused_sender_wakes_another_sender"]);
     refused::all(&mut models);
     models.finish()

@@ -6,7 +6,8 @@
 
 use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{
-    Channel, ChannelError, RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered,
+    Channel, ChannelError, RecvTimeoutError, Rendezvous, RobustBoundedBuffer, SendTimeoutError,
+    TurnSlot, Unregistered,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::platform::robust::{MAX_HELD, RobustListError};
@@ -32,6 +33,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(refused_acceptor_wakes_a_receiver());
     stage.run(last_handle_of_a_full_thread_wakes_a_receiver());
     stage.run(dropped_delivery_of_a_full_thread_wakes_a_receiver());
+    stage.run(only_a_large_item_needs_two_locks());
+    stage.run(non_blocking_receive_needs_one_lock());
+    stage.run(timed_out_operations_hold_no_lock());
 }
 
 impl<O> RefusedState<O> {
@@ -176,4 +180,77 @@ pub fn dropped_delivery_of_a_full_thread_wakes_a_receiver()
     )
     .verify(|shared| assert_eq!(shared.received.get(), 1))
     .choices(8)
+}
+
+type Inner<const WORDS: usize> = RobustBoundedBuffer<[u64; WORDS], [TurnSlot<[u64; WORDS]>; 1], 2>;
+
+/// A buffer of items of 1024 bytes, and a buffer of larger items.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct SmallAndLarge {
+    small: Inner<128>,
+    large: Inner<129>,
+}
+
+/// A send of an item of at most 1024 bytes needs only the internal lock. A send of a larger item
+/// also needs the lock of its slot.
+pub fn only_a_large_item_needs_two_locks() -> Scenario<RefusedState<SmallAndLarge>> {
+    let alone = |shared: &RefusedState<SmallAndLarge>| {
+        let SmallAndLarge { small, large } = &shared.object;
+        shared.with_room_for_one(|| {
+            let sent = small.send_unregistered([1; 128], Timeout::NonBlocking);
+            assert_eq!(sent, Ok(()));
+            let sent = large.send_unregistered([1; 129], Timeout::NonBlocking);
+            let cause = ChannelError::RobustList(RobustListError::TooManyLocks(MAX_HELD));
+            assert_eq!(sent, Err(SendTimeoutError::Failed([1; 129], cause)));
+        });
+        let sent = large.send_unregistered([1; 129], Timeout::NonBlocking);
+        assert_eq!(sent, Ok(()));
+    };
+    Scenario::new("only_a_large_item_needs_two_locks", vec![alone])
+}
+
+/// A non-blocking receive through a rendezvous needs only the internal lock, because it never waits
+/// in a slot.
+pub fn non_blocking_receive_needs_one_lock() -> Scenario<RefusedState<SmallRendezvous>> {
+    let alone = |shared: &RefusedState<SmallRendezvous>| {
+        shared.with_room_for_one(|| {
+            let received = shared.object.recv_unregistered(Timeout::NonBlocking);
+            assert_eq!(received, Err(RecvTimeoutError::Timeout));
+        });
+    };
+    Scenario::new("non_blocking_receive_needs_one_lock", vec![alone])
+}
+
+/// A send or a receive through a rendezvous leaves no lock that its thread holds, even if it
+/// withdraws without the internal lock.
+///
+/// Afterwards, each thread acquires the maximum number of robust locks.
+pub fn timed_out_operations_hold_no_lock() -> Scenario<PairOfThreads> {
+    let sender = |shared: &PairOfThreads| {
+        let PairOfThreads(state, locks) = shared;
+        let _ = state.object.send_unregistered(1, Timeout::NonBlocking);
+        let _ = state.object.send_unregistered(1, short_timeout());
+        hold_all(locks);
+    };
+    let receiver = |shared: &PairOfThreads| {
+        let PairOfThreads(state, _) = shared;
+        let _ = state.object.recv_unregistered(short_timeout());
+        hold_all(&state.locks);
+    };
+    Scenario::new("timed_out_operations_hold_no_lock", vec![sender, receiver]).choices(8)
+}
+
+/// A rendezvous, and as many locks for each of two threads as a thread can hold.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct PairOfThreads(RefusedState<SmallRendezvous>, [RawRobustMutex; MAX_HELD]);
+
+fn hold_all(locks: &[RawRobustMutex; MAX_HELD]) {
+    for lock in locks {
+        let locked = lock.lock_with(Timeout::NonBlocking);
+        assert_eq!(locked, Ok(Acquired::Clean), "a lock is still held");
+    }
+    // SAFETY: this thread locked each of these locks above.
+    locks.iter().for_each(|lock| unsafe { lock.unlock() });
 }
