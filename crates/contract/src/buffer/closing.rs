@@ -57,11 +57,12 @@ pub fn closed_buffer_can_be_drained<B: Unregistered<Item = u64>>() -> Scenario<B
 /// After one side of a buffer is closed, every call of the other side fails with `Disconnected`,
 /// whether the call blocks or not.
 ///
-/// Only the last handle closes its side. A closed side cannot be opened again, and the error names
-/// the side.
+/// Only the last handle closes its side. An endpoint without a handle closes nothing. A closed side
+/// cannot be opened again, and the error names the side.
 pub fn closed_buffer_stays_closed<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let close_and_check = |shared: &BufferState<B>| {
         let last = shared.buffer.attach_sender();
+        drop(shared.buffer.unregistered_sender());
         close(shared, Direction::Sending);
         close(shared, Direction::Sending);
         drop(last);
