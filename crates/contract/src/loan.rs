@@ -3,7 +3,7 @@
 use super::buffer::RobustBounded;
 use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{
-    Buffer, Channel, RecvTimeoutError, TryRecvError, TrySendError, Unregistered,
+    Buffer, Channel, RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError, Unregistered,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
@@ -85,6 +85,8 @@ pub fn all_with_one_slot(stage: &mut impl Stage) {
     stage.run(killed_holder_of_two_loans_keeps_the_sending_order());
     stage.run(left_item_is_received_next());
     stage.run(every_loan_method_passes_an_item());
+    stage.run(closed_buffer_lends_its_last_item());
+    stage.run(panic_returns_a_borrowed_item());
     stage.run(left_item_is_received_before_disconnection());
 }
 
@@ -470,4 +472,58 @@ pub fn every_loan_method_passes_an_item() -> Scenario<LoanState<RobustBounded<1>
         let left = shared.buffer.borrow_with(Timeout::NonBlocking);
         assert!(left.is_err(), "a dropped loan was sent");
     })
+}
+
+/// After the last sender is dropped, a receiver borrows the remaining item and is then disconnected.
+/// After the last receiver is dropped, a sender gets no loan.
+pub fn closed_buffer_lends_its_last_item() -> Scenario<LoanState<RobustBounded<1>>> {
+    let alone = |shared: &LoanState<RobustBounded<1>>| {
+        let loan = || shared.buffer.loan_with(Timeout::NonBlocking).map(drop);
+        let sender = shared.buffer.sender().expect("the buffer is open");
+        let receiver = shared.buffer.receiver().expect("the buffer is open");
+        assert_eq!(sender.send(1), Ok(()));
+        drop(sender);
+        assert_eq!(
+            loan(),
+            Err(SendTimeoutError::Timeout(())),
+            "a receiver is connected"
+        );
+        assert_eq!(receiver.try_borrow().map(|item| *item), Ok(1));
+        let end = Some(TryRecvError::Disconnected);
+        assert_eq!(receiver.try_borrow().err(), end);
+        assert_eq!(loan(), Ok(()));
+        drop(receiver);
+        assert_eq!(loan(), Err(SendTimeoutError::Disconnected(())));
+    };
+    Scenario::new("closed_buffer_lends_its_last_item", vec![alone])
+}
+
+/// If a panic drops a borrowed item, the item stays in the buffer. If a destructor that runs during
+/// a panic borrows the item, it receives the item.
+pub fn panic_returns_a_borrowed_item() -> Scenario<LoanState<RobustBounded<1>>> {
+    struct ReadOnDrop<'a>(&'a RobustBounded<1>);
+
+    impl Drop for ReadOnDrop<'_> {
+        fn drop(&mut self) {
+            assert_eq!(self.0.read(Timeout::NonBlocking), Ok(1));
+        }
+    }
+
+    fn panic_with(value: impl Sized) {
+        let panics = AssertUnwindSafe(|| {
+            let _dropped_by_the_panic = value;
+            // Unlike `panic!`, this prints no message.
+            resume_unwind(Box::new("a panic of the holder"));
+        });
+        assert!(catch_unwind(panics).is_err());
+    }
+    let alone = |shared: &LoanState<RobustBounded<1>>| {
+        let buffer = &shared.buffer;
+        assert!(buffer.fill(1, Timeout::NonBlocking, || {}));
+        let borrowed = buffer.borrow_with(Timeout::NonBlocking);
+        panic_with(borrowed.expect("an item is in the buffer"));
+        assert_eq!(buffer.len(), 1, "the panic has received the item");
+        panic_with(ReadOnDrop(buffer));
+    };
+    Scenario::new("panic_returns_a_borrowed_item", vec![alone]).verify(is_empty)
 }
