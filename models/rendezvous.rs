@@ -30,6 +30,8 @@ pub fn models() -> Vec<Model> {
             &[
                 "item_of_killed_sender_is_received_or_withdrawn/2",
                 "acknowledgement_applies_to_its_own_item",
+                "two_receivers_share_handed_items",
+                "two_senders_without_a_receiver_keep_their_items",
                 "keeps_order",
             ],
         )

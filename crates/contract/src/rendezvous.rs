@@ -44,7 +44,12 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(item_is_acknowledged_or_returned());
     stage.run(unacknowledged_item_is_delivered_again());
     stage.run(two_waiting_receivers_get_one_item_each::<SmallRendezvous>());
-    stage.run(acknowledgement_applies_to_its_own_item());
+    stage.run(acknowledgement_applies_to_its_own_item(2));
+    stage.run(acknowledgement_applies_to_its_own_item(3));
+    stage.run(two_senders_without_a_receiver_keep_their_items::<
+        SmallRendezvous,
+    >());
+    stage.run(two_receivers_share_handed_items::<SmallRendezvous>());
     stage.run(dropped_delivery_wakes_another_receiver());
     stage.run(item_of_killed_acceptor_is_received_by_value::<
         SmallRendezvous,
@@ -213,9 +218,15 @@ pub fn item_of_killed_sender_is_received_or_withdrawn<B: Unregistered<Item = u64
 }
 
 /// A non-blocking send passes its item to a waiting receiver, or returns the item.
+///
+/// The second of two sends finds no receiver if the first send has reached the receiver. It must
+/// not replace the item of the first send.
 pub fn non_blocking_send_reaches_a_waiting_receiver<B: Unregistered<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
-    let sender = |shared: &RendezvousState<B>| send::<B, 0>(shared, Timeout::NonBlocking);
+    let sender = |shared: &RendezvousState<B>| {
+        send::<B, 0>(shared, Timeout::NonBlocking);
+        send::<B, 1>(shared, Timeout::NonBlocking);
+    };
     let receiver = |shared: &RendezvousState<B>| receive::<B, 0>(shared, short_timeout());
     Scenario::new(
         "non_blocking_send_reaches_a_waiting_receiver",
@@ -246,6 +257,47 @@ pub fn two_waiting_receivers_get_one_item_each<B: Unregistered<Item = u64>>()
     Scenario::new("two_waiting_receivers_get_one_item_each", participants)
         .verify(received_equals_sent)
         .choices(10)
+}
+
+/// Two waiting receivers get the items that two non-blocking sends hand over, each item once.
+///
+/// The timeout of a receiver may expire while the sender holds the internal lock. The receiver must
+/// then neither take the item of the other receiver, nor free its slot before it has taken its own
+/// item.
+pub fn two_receivers_share_handed_items<B: Unregistered<Item = u64>>()
+-> Scenario<RendezvousState<B>> {
+    let participants: Vec<fn(&RendezvousState<B>)> = vec![
+        |shared| receive::<B, 0>(shared, short_timeout()),
+        |shared| receive::<B, 1>(shared, short_timeout()),
+        |shared| {
+            send::<B, 0>(shared, Timeout::NonBlocking);
+            send::<B, 1>(shared, Timeout::NonBlocking);
+        },
+    ];
+    Scenario::new("two_receivers_share_handed_items", participants)
+        .verify(received_equals_sent)
+        .choices(10)
+}
+
+/// Without a receiver, two senders time out and get their items back.
+///
+/// A sender that withdraws without the internal lock frees the slot of the offer. If it frees the
+/// slot too early, it takes the offer of the other sender for its own.
+pub fn two_senders_without_a_receiver_keep_their_items<B: Unregistered<Item = u64>>()
+-> Scenario<RendezvousState<B>> {
+    let participants: Vec<fn(&RendezvousState<B>)> =
+        vec![|shared| send::<B, 0>(shared, short_timeout()), |shared| {
+            send::<B, 1>(shared, short_timeout())
+        }];
+    Scenario::new(
+        "two_senders_without_a_receiver_keep_their_items",
+        participants,
+    )
+    .verify(|shared| {
+        is_left_empty(shared);
+        assert_eq!(sum(&shared.sent), 0, "a send succeeded without a receiver");
+    })
+    .choices(8)
 }
 
 /// A non-blocking send and a non-blocking receive cannot exchange an item with each other, so both
@@ -396,14 +448,25 @@ pub fn dropped_delivery_wakes_another_receiver() -> Scenario<RendezvousState<Sma
 
 /// An acknowledgement applies to the item that was accepted, not to a later item.
 ///
-/// One sender withdraws its accepted item, and another sender offers its own item. A late
-/// acknowledgement must not make the second send succeed.
-pub fn acknowledgement_applies_to_its_own_item() -> Scenario<RendezvousState<SmallRendezvous>> {
-    let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = vec![
-        |shared| send::<SmallRendezvous, 0>(shared, short_timeout()),
-        |shared| send::<SmallRendezvous, 1>(shared, short_timeout()),
-        acknowledge::<_, 0>,
-    ];
+/// A sender withdraws its accepted item, and the same sender or another one offers another item. A
+/// late acknowledgement must not make the second send succeed.
+pub fn acknowledgement_applies_to_its_own_item(
+    processes: usize,
+) -> Scenario<RendezvousState<SmallRendezvous>> {
+    let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = match processes {
+        2 => vec![
+            |shared| {
+                send::<SmallRendezvous, 0>(shared, short_timeout());
+                send::<SmallRendezvous, 1>(shared, short_timeout());
+            },
+            acknowledge::<_, 0>,
+        ],
+        _ => vec![
+            |shared| send::<SmallRendezvous, 0>(shared, short_timeout()),
+            |shared| send::<SmallRendezvous, 1>(shared, short_timeout()),
+            acknowledge::<_, 0>,
+        ],
+    };
     Scenario::new("acknowledgement_applies_to_its_own_item", participants)
         .verify(received_equals_sent)
         .choices(10)
@@ -463,6 +526,9 @@ pub fn acknowledgement_wakes_its_sender<B: Accepts>() -> Scenario<RendezvousStat
 }
 
 /// Each accept method of a receiver delivers the item of a waiting sender.
+///
+/// While a delivery exists, no other receiver gets its item. After the last sender is dropped, the
+/// methods fail with `Disconnected`.
 pub fn every_accept_method_delivers() -> Scenario<RendezvousState<SmallRendezvous>> {
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
         send::<SmallRendezvous, 0>(shared, Timeout::Infinite);
@@ -470,12 +536,28 @@ pub fn every_accept_method_delivers() -> Scenario<RendezvousState<SmallRendezvou
     };
     let receiver = |shared: &RendezvousState<SmallRendezvous>| {
         let receiver = shared.rendezvous.receiver().expect("the side is open");
-        let first = receiver.accept().map(Delivery::acknowledge);
-        assert_eq!(first, Ok(Ok(1)));
+        let first = receiver.accept().expect("a sender sends");
+        let nothing = RecvTimeoutError::Timeout;
+        assert_eq!(
+            receiver.recv_with(Timeout::NonBlocking),
+            Err(nothing.clone())
+        );
+        let again = receiver.accept_with(Timeout::NonBlocking);
+        assert_eq!(again.err(), Some(nothing.clone()));
+        assert_eq!(first.acknowledge(), Ok(1));
         let second = receiver.accept_with(Timeout::Infinite);
         assert_eq!(second.map(Delivery::acknowledge), Ok(Ok(10)));
         let last = receiver.accept_with(Timeout::NonBlocking);
-        assert_eq!(last.err(), Some(RecvTimeoutError::Timeout));
+        assert_eq!(last.err(), Some(nothing));
+        drop(shared.rendezvous.sender());
+        let end = RecvTimeoutError::Disconnected;
+        for timeout in [Timeout::NonBlocking, Timeout::Infinite] {
+            assert_eq!(
+                receiver.accept_with(timeout).err(),
+                Some(end.clone()),
+                "the last sender was dropped"
+            );
+        }
     };
     Scenario::new("every_accept_method_delivers", vec![sender, receiver]).choices(6)
 }
