@@ -8,7 +8,7 @@ use interlatch::channel::Unregistered;
 use interlatch::channel::{RecvTimeoutError, TurnSlot};
 use interlatch::sync::Timeout;
 use interlatch::{Channel, Receiver, Region, Rendezvous, RobustBoundedBuffer};
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
@@ -16,6 +16,10 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "death_of_sender_withdraws_its_item",
             death_of_sender_withdraws_its_item,
+        ),
+        Test::new(
+            "sender_is_disconnected_beside_a_stopped_sender",
+            sender_is_disconnected_beside_a_stopped_sender,
         ),
         Test::new(
             "unacknowledged_item_goes_to_next_receiver",
@@ -82,6 +86,20 @@ fn death_of_sender_withdraws_its_item() {
     );
     drop(open_sender);
     second.end(deadline).expect("the sender was acknowledged");
+}
+
+/// A stopped sender does not withdraw its offer when the last receiver is dropped.
+fn sender_is_disconnected_beside_a_stopped_sender() {
+    let (region, deadline) = region();
+    let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
+    let receiver = rendezvous.receiver().expect("the channel is open");
+    let stopped = actor(&region, "offer 1", deadline);
+    stopped.wait_until_asleep(deadline);
+    stopped.signal(SIGSTOP);
+    drop(receiver);
+    let sent = rendezvous.send_unregistered(2, Timeout::after(TIMEOUT));
+    assert_eq!(sent, Err(SendTimeoutError::Disconnected(2)));
+    kill(stopped);
 }
 
 /// Receives with the timeout of the tests.

@@ -3,8 +3,8 @@
 use super::owner::Owner;
 use super::subject::{Found, Scene, Subject, found};
 use interlatch::channel::{
-    AttachError, Borrowed, ChannelError, GrowthLimit, Loan, PipeBuffer, RingBorrow, RingLoan, Slot,
-    TrySendError, TurnSlot,
+    AttachError, Borrowed, ChannelError, GrowthLimit, Loan, PipeBuffer, RecvTimeoutError,
+    RingBorrow, RingLoan, Slot, TrySendError, TurnSlot,
 };
 use interlatch::named::{Mailbox, MailboxId, NamedChannel, ProcessId};
 use interlatch::region::ShmObject;
@@ -385,10 +385,11 @@ pub static ALL: &[Subject] = &[
             );
             if let Some(handles) = owner.copy(handles, |(sender, receiver)| {
                 let sent = sender.try_send(9).err();
-                let accepted = receiver.accept_with(Timeout::NonBlocking).is_err();
-                let is_inherited = sent == Some(TrySendError::Failed(9, ChannelError::Inherited));
+                let accepted = receiver.accept_with(Timeout::NonBlocking).err();
+                let is_inherited = sent == Some(TrySendError::Failed(9, ChannelError::Inherited))
+                    && accepted == Some(RecvTimeoutError::Failed(ChannelError::Inherited));
                 drop((sender, receiver));
-                found(is_inherited && accepted, "fail: Inherited")
+                found(is_inherited, "fail: Inherited")
             }) {
                 owner.keep(handles, |(sender, _)| {
                     matches!(sender.try_send(1), Err(TrySendError::Full(1)))
