@@ -3,7 +3,7 @@
 //! regions.
 
 use super::harness::Test;
-use super::hostile::{HEADER, SIZE, corrupted, expired};
+use super::hostile::{HEADER, RobustBounded, RobustMonitor, SIZE, corrupted, expired};
 use super::random::{env_number, seed};
 use super::raw::Raw;
 use super::scratch::Scratch;
@@ -276,4 +276,18 @@ fn objects_are_created_over_the_bytes_of_a_peer() {
     let receiver = ring.receiver().expect("the side is free");
     assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(2));
     assert_eq!(receiver.try_recv_slice(&mut [0; 3]), Ok(2));
+    fill_and_drain::<RobustBounded>(region.create("robust bounded", 3));
+    fill_and_drain::<RobustMonitor>(region.create("robust monitor", 3));
+}
+
+fn fill_and_drain<B: Unregistered<Item = u64> + ?Sized>(buffer: Result<&B, RegionError>) {
+    let buffer = buffer.expect("the region has room");
+    let items = 0..buffer.capacity() as u64;
+    for item in items.clone() {
+        assert_eq!(buffer.send_unregistered(item, expired()), Ok(()));
+    }
+    for item in items {
+        assert_eq!(buffer.recv_unregistered(expired()), Ok(item));
+    }
+    assert!(buffer.sender().is_ok() && buffer.receiver().is_ok());
 }

@@ -309,7 +309,7 @@ type RobustMonitor<T> = RobustMonitorBuffer<T, [Slot<T>], 3>;
 
 fn buffers() {
     let scratch = Scratch::new();
-    let region = RegionOptions::new(1 << 16)
+    let region = RegionOptions::new(1 << 19)
         .create(&scratch.names[0])
         .expect("a region arrives");
     let name = scratch.names[0].to_string();
@@ -328,6 +328,9 @@ fn buffers() {
     let robust: &RobustMonitor<u64> = region.create("robust monitor", 10).expect("room");
     fill(&name, "robust monitor", robust);
     usual_ends(&region, &name);
+    let most: &RobustMonitorBuffer<u64, [Slot<u64>], 4096> =
+        region.create("robust most ends", 10).expect("room");
+    fill(&name, "robust most ends", most);
     let inside: &MonitorBuffer<u64, [Slot<u64>; 4]> = region.create("inside", ()).expect("room");
     let sender = inside.sender().expect("the first");
     sender.send(1).expect("a receiver may come");
@@ -355,6 +358,9 @@ fn fill<B: Buffer<Item = u64> + ?Sized>(name: &str, object: &str, buffer: &B) {
         "{}",
         line(name, object)
     );
+    for end in ["senders", "receivers"] {
+        assert_eq!(object_state(name, object)[end]["state"], "open");
+    }
     let sender = buffer.sender().expect("the first");
     let receiver = buffer.receiver().expect("the first");
     (0..7).for_each(|item| sender.send(item).expect("the buffer has room"));
