@@ -242,6 +242,7 @@ impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
         if timeout == Timeout::NonBlocking {
             return false;
         }
+        guard.assert_held();
         if self.with_entry(|| self.waiting.release(1)).is_err() {
             return true;
         }

@@ -149,6 +149,10 @@ pub trait RawCondvar: Sync {
     /// notification to another waiter with [`notify_one`](Self::notify_one).
     ///
     /// The default implementation calls [`wait_with`](Self::wait_with), which waits for the lock.
+    ///
+    /// # Panics
+    /// The condition variables of this crate panic in a forked child if the guard is a copy of the
+    /// parent's guard.
     fn unlock_and_wait<L: RawLock>(&self, guard: LockGuard<'_, L>, timeout: Timeout) -> bool {
         let mut guard = guard;
         self.wait_with(&mut guard, timeout)

@@ -10,7 +10,7 @@ use interlatch::named::{Mailbox, MailboxId, NamedChannel, ProcessId};
 use interlatch::region::ShmObject;
 use interlatch::sync::{
     AcquireError, LockError, LockGuard, PairSlot, RawCondvar, RawLock, RawMutex, RobustLockError,
-    RobustSemaphorePair, SemaphorePair, Timeout,
+    RobustSemaphorePair, SemaphoreCondvar, SemaphorePair, Timeout,
 };
 use interlatch::{
     BoundedBuffer, Buffer, BytePipe, Channel, Condvar, MonitorBuffer, Mutex, RegionOptions,
@@ -77,10 +77,12 @@ pub static ALL: &[Subject] = &[
         prepare: create_unit::<RawMutex>,
         own: |scene, owner| {
             let mutex: &RawMutex = object(scene);
-            let use_copy = |mut copy: LockGuard<'_, RawMutex>| {
-                let now = Timeout::after(Duration::ZERO);
-                let waits = || RawCondvar::wait_with(&Condvar::new(), &mut copy, now);
-                let panics = catch_unwind(AssertUnwindSafe(waits)).is_err();
+            let use_copy = |copy: LockGuard<'_, RawMutex>| {
+                let panics = all_waits_panic(&Condvar::new(), &copy);
+                let changed = SemaphoreCondvar::new();
+                let panics = panics && all_waits_panic(&changed, &copy);
+                // No waiter is registered. Otherwise, this call would wait for that waiter.
+                changed.notify_all();
                 drop(copy);
                 found(
                     panics && mutex.is_locked(),
@@ -607,6 +609,17 @@ pub static ALL: &[Subject] = &[
 
 fn create_unit<T: ShmObject<Config = ()>>(scene: &Scene<'_>) {
     create::<T>(scene, ());
+}
+
+/// Returns whether each method that waits with a copy of the guard panics.
+fn all_waits_panic(changed: &impl RawCondvar, guard: &LockGuard<'_, RawMutex>) -> bool {
+    // SAFETY: in a forked child, the drop of a guard of the parent does nothing.
+    let copy = || unsafe { std::ptr::read(guard) };
+    let now = Timeout::after(Duration::ZERO);
+    let waits = || changed.wait_with(&mut copy(), now);
+    let unlocks = || changed.unlock_and_wait(copy(), now);
+    catch_unwind(AssertUnwindSafe(waits)).is_err()
+        && catch_unwind(AssertUnwindSafe(unlocks)).is_err()
 }
 
 fn has_no_turn(pair: &SemaphorePair) -> bool {
