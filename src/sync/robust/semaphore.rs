@@ -229,16 +229,11 @@ impl<const N: usize> RobustSemaphore<N> {
             .lock_internal(timeout, SpinPolicy::Lock, |()| ())?;
         let mut is_in_time = true;
         loop {
-            match self.acquire_free() {
-                Ok(None) => {}
-                Ok(Some(permit)) => return Ok(permit),
-                Err(error) => {
-                    drop(guard);
-                    // This thread may have received a notification that it cannot use, so it
-                    // notifies another waiter.
-                    self.returned.notify_one();
-                    return Err(error.into());
-                }
+            // Only the first search can fail, because the thread holds the same number of locks in
+            // every search. So a thread whose search fails has received no notification that
+            // another waiter needs.
+            if let Some(permit) = self.acquire_free()? {
+                return Ok(permit);
             }
             if !is_in_time {
                 return Err(AcquireError::TimedOut);
