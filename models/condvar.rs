@@ -37,7 +37,7 @@ pub fn models() -> Vec<Model> {
         model(|| two_waiters_alternate::<Condvar, RawMutex>().interruptions(1)).bounded(3),
         model(|| two_notifications_wake_two_waiters::<Condvar, RawMutex>().interruptions(1))
             .bounded(3),
-        model(|| waiter_returns_only_after_a_notification::<Condvar, RawMutex>().interruptions(2))
+        model(|| waiter_returns_only_after_a_notification::<Condvar, RawMutex>(2).interruptions(2))
             .bounded(4),
         model(|| loop_of_timed_waits_ends::<Condvar, RawMutex>().interruptions(2)),
     ];
@@ -46,9 +46,13 @@ pub fn models() -> Vec<Model> {
         model(|| two_waiters_alternate::<Condvar, RawMutex>().spins(2)).bounded(3),
         model(|| two_notifications_wake_two_waiters::<Condvar, RawMutex>().spins(1)).bounded(3),
         model(|| notify_all_wakes_every_waiter::<Condvar, RawMutex>().spins(1)).bounded(2),
+        model(|| waiter_returns_only_after_a_notification::<Condvar, RawMutex>(3).spins(1))
+            .bounded(2),
     ];
-    models
-        .finish()
+    let mut defaults = Collector::new("condvar_with_defaults");
+    condvar::all_of_default_methods(&mut defaults);
+    [models.finish(), defaults.finish()]
+        .concat()
         .into_iter()
         .chain(interrupted)
         .chain(spinning)

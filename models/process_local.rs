@@ -224,6 +224,7 @@ where
             "does_not_lose_wakeup",
             "does_not_lose_wakeup_sent_under_the_lock",
             "waiter_returns_only_after_a_notification",
+            "unlocking_waiter_does_not_lose_wakeup",
         ],
     );
     process_local::all_of_condvar::<C, L>(&mut models);

@@ -18,6 +18,14 @@ pub fn models() -> Vec<Model> {
             condvar::does_not_lose_wakeup::<FlawedCondvar<READS_AFTER_UNLOCKING>, RawMutex>,
         ),
         Model::broken(
+            "condvar_whose_unlocking_waiter_registers_late",
+            Deadlock,
+            condvar::unlocking_waiter_does_not_lose_wakeup::<
+                FlawedCondvar<READS_AFTER_UNLOCKING>,
+                RawMutex,
+            >,
+        ),
+        Model::broken(
             "condvar_whose_notify_all_wakes_one",
             Deadlock,
             condvar::notify_all_wakes_every_waiter::<FlawedCondvar<NOTIFY_ALL_WAKES_ONE>, RawMutex>,
@@ -56,7 +64,7 @@ pub fn models() -> Vec<Model> {
                 condvar::waiter_returns_only_after_a_notification::<
                     FlawedCondvar<REPORTS_INTERRUPTIONS>,
                     RawMutex,
-                >()
+                >(2)
                 .interruptions(1)
             },
         ),

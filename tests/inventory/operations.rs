@@ -36,11 +36,6 @@ const EXCUSES: &[(&str, &str, &str)] = &[
     ("ObjectType", "type_name", READS_A_CONSTANT),
     ("PipeSemaphore", "ends", READS_A_CONSTANT),
     ("ProcessId", "number", READS_A_CONSTANT),
-    (
-        "RawCondvar",
-        "unlock_and_wait",
-        "a `MonitorBuffer` calls this method, and scenarios call the buffer",
-    ),
     ("SemaphoreLock", "semaphore", READS_A_CONSTANT),
     (
         "UnboundedBuffer",

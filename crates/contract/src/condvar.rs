@@ -2,7 +2,7 @@
 
 use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
-use interlatch::sync::{Condvar, Mutex, RawCondvar, RawLock, Timeout};
+use interlatch::sync::{Condvar, LockGuard, Mutex, RawCondvar, RawLock, RawMutex, Timeout};
 use std::time::{Duration, Instant};
 
 /// A condition variable, its lock, and the number of tokens that waiters wait for.
@@ -28,7 +28,8 @@ where
     stage.run(notify_all_wakes_waiters_of_different_conditions::<C, L>());
     stage.run(two_waiters_alternate::<C, L>());
     stage.run(timed_out_waiter_takes_no_notification::<C, L>());
-    stage.run(waiter_returns_only_after_a_notification::<C, L>());
+    stage.run(waiter_returns_only_after_a_notification::<C, L>(2));
+    stage.run(unlocking_waiter_does_not_lose_wakeup::<C, L>());
     stage.run(notification_ends_no_later_wait::<C, L>());
     stage.run(loop_of_timed_waits_ends::<C, L>());
     stage.run(handles_extreme_timeouts::<C, L>());
@@ -39,6 +40,34 @@ where
 pub fn all_of_mutex_guards(stage: &mut impl Stage) {
     stage.run(every_wait_method_waits());
     stage.run(waits_of_every_kind_see_one_notification());
+}
+
+/// Runs the scenarios of the default methods of [`RawCondvar`].
+pub fn all_of_default_methods(stage: &mut impl Stage) {
+    stage.run(unlocking_waiter_does_not_lose_wakeup::<
+        WithDefaults,
+        RawMutex,
+    >());
+    stage.run(handles_extreme_timeouts::<WithDefaults, RawMutex>());
+}
+
+/// A condition variable that has the default methods of [`RawCondvar`].
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct WithDefaults(Condvar);
+
+impl RawCondvar for WithDefaults {
+    fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
+        self.0.wait_with(guard, timeout)
+    }
+
+    fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    fn notify_all(&self) {
+        self.0.notify_all();
+    }
 }
 
 fn take<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
@@ -61,6 +90,13 @@ fn put<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
     shared.tokens.increment();
     drop(guard);
     shared.changed.notify_one();
+}
+
+fn put_for_all<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
+    let guard = shared.lock.lock();
+    shared.tokens.increment();
+    drop(guard);
+    shared.changed.notify_all();
 }
 
 /// A notification wakes a waiter at any moment after the waiter checked its condition.
@@ -126,12 +162,6 @@ pub fn three_notifications_wake_three_waiters<C: RawCondvar, L: RawLock>()
 /// Two processes wait for the same token, and a third process calls `notify_all`. If the call wakes
 /// only one of them, the other waiter hangs.
 pub fn notify_all_wakes_every_waiter<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
-    let put_for_all = |shared: &CondvarState<C, L>| {
-        let guard = shared.lock.lock();
-        shared.tokens.increment();
-        drop(guard);
-        shared.changed.notify_all();
-    };
     Scenario::new("notify_all_wakes_every_waiter", vec![see, see, put_for_all]).choices(8)
 }
 
@@ -214,10 +244,11 @@ pub fn timed_out_waiter_takes_no_notification<C: RawCondvar, L: RawLock>()
 
 /// A wait does not return before a notification.
 ///
-/// One process waits without a loop, and another process notifies once. Neither a signal nor a
-/// recheck may look like that notification.
-pub fn waiter_returns_only_after_a_notification<C: RawCondvar, L: RawLock>()
--> Scenario<CondvarState<C, L>> {
+/// Processes wait without a loop, and another process notifies all of them once. Neither a signal,
+/// a recheck nor the registration of another waiter may look like that notification.
+pub fn waiter_returns_only_after_a_notification<C: RawCondvar, L: RawLock>(
+    processes: usize,
+) -> Scenario<CondvarState<C, L>> {
     let wait_once = |shared: &CondvarState<C, L>| {
         let mut guard = shared.lock.lock();
         if shared.tokens.get() == 0 {
@@ -226,8 +257,31 @@ pub fn waiter_returns_only_after_a_notification<C: RawCondvar, L: RawLock>()
             assert_eq!(shared.tokens.get(), 1, "the wait returned too early");
         }
     };
+    let mut participants = vec![put_for_all as fn(&CondvarState<C, L>)];
+    participants.resize(processes.clamp(2, 3), wait_once);
+    let name = "waiter_returns_only_after_a_notification";
+    Scenario::new(name, participants).choices(4)
+}
+
+/// A waiter that does not lock again gets a notification at any moment after it checked its
+/// condition, and no earlier.
+///
+/// One process waits with `unlock_and_wait`, and then locks again. Another process adds a token and
+/// notifies. If the waiter unlocks too late, the other process hangs. If the waiter registers after
+/// it has unlocked, it misses the notification and hangs.
+pub fn unlocking_waiter_does_not_lose_wakeup<C: RawCondvar, L: RawLock>()
+-> Scenario<CondvarState<C, L>> {
+    let wait_once = |shared: &CondvarState<C, L>| {
+        let guard = shared.lock.lock();
+        if shared.tokens.get() == 0 {
+            let notified = shared.changed.unlock_and_wait(guard, Timeout::Infinite);
+            assert!(notified, "an infinite timeout does not expire");
+            let _guard = shared.lock.lock();
+            assert_eq!(shared.tokens.get(), 1, "the wait returned too early");
+        }
+    };
     Scenario::new(
-        "waiter_returns_only_after_a_notification",
+        "unlocking_waiter_does_not_lose_wakeup",
         vec![wait_once, put],
     )
 }
@@ -272,15 +326,21 @@ pub fn loop_of_timed_waits_ends<C: RawCondvar, L: RawLock>() -> Scenario<Condvar
     Scenario::new("loop_of_timed_waits_ends", vec![alone])
 }
 
-/// A waiter with an expired timeout returns with the lock held.
+/// A waiter with an expired timeout returns with the lock held, unless it waits with
+/// `unlock_and_wait`.
 pub fn handles_extreme_timeouts<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
     let alone = |shared: &CondvarState<C, L>| {
-        let mut guard = shared.lock.lock();
-        for timeout in expired_timeouts() {
+        let [zero, past] = expired_timeouts();
+        for timeout in [Timeout::NonBlocking, zero, past] {
+            let mut guard = shared.lock.lock();
             let notified = shared.changed.wait_with(&mut guard, timeout);
             assert!(!notified, "no process notifies");
             let again = shared.lock.lock_with(Timeout::NonBlocking);
             assert!(again.is_none(), "the waiter returned without the lock");
+            let notified = shared.changed.unlock_and_wait(guard, timeout);
+            assert!(!notified, "no process notifies");
+            let again = shared.lock.lock_with(Timeout::NonBlocking);
+            assert!(again.is_some(), "the waiter returned with the lock");
         }
     };
     Scenario::new("handles_extreme_timeouts", vec![alone])

@@ -99,6 +99,7 @@ pub fn all(stage: &mut impl Stage) {
     mutex::all_of_raw_mutex(stage);
     mutex::all_of_mutex(stage);
     condvar::all::<interlatch::Condvar, interlatch::sync::RawMutex>(stage);
+    condvar::all_of_default_methods(stage);
     condvar::all_of_mutex_guards(stage);
     semaphore::all::<interlatch::Semaphore>(stage);
     semaphore::all_of_semaphore(stage);

@@ -65,6 +65,10 @@ impl<C: RawCondvar> RawCondvar for ProcessLocal<C> {
         self.0.wait_with(held, timeout)
     }
 
+    fn unlock_and_wait<L: RawLock>(&self, held: LockGuard<'_, L>, timeout: Timeout) -> bool {
+        self.0.unlock_and_wait(held, timeout)
+    }
+
     fn notify_one(&self) {
         self.0.notify_one();
     }
