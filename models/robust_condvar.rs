@@ -16,6 +16,7 @@ pub fn models() -> Vec<Model> {
         .bounded(
             2,
             &[
+                "notification_ends_no_later_wait",
                 "waiter_death_blocks_no_other_waiter",
                 "waiter_death_blocks_no_waiter_that_sleeps_on",
                 "change_of_killed_notifier_is_seen",

@@ -2,7 +2,7 @@
 //!
 //! The mutex is robust because a mutex of another kind would stay locked after its holder died.
 
-use super::{RaceCell, Scenario, Stage};
+use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{
     Condvar, LockError, RawCondvar, RawLock, RawRobustMutex, RobustLockError, RobustLockResult,
@@ -60,6 +60,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(waiter_returns_at_its_timeout());
     stage.run(waiter_without_lock_passes_its_notification_on());
     stage.run(loop_of_timed_waits_ends());
+    stage.run(notification_ends_no_later_wait());
     stage.run(waiter_death_blocks_no_other_waiter());
     stage.run(waiter_death_blocks_no_waiter_that_sleeps_on());
     stage.run(change_of_killed_notifier_is_seen());
@@ -86,13 +87,9 @@ pub fn waiter_returns_at_its_timeout() -> Scenario<RobustCondvarState> {
         ] {
             let guard = repaired(shared.lock.lock());
             let (locked, is_notified) = shared.changed.wait_robust(guard, timeout);
-            let is_blocking = timeout != Timeout::NonBlocking;
-            assert!(
-                is_blocking || !is_notified,
-                "a non-blocking wait was notified"
-            );
+            assert!(!is_notified, "no process notifies");
             match locked {
-                Err(RobustLockError::TimedOut) if is_blocking => {}
+                Err(RobustLockError::TimedOut) if timeout != Timeout::NonBlocking => {}
                 locked => {
                     let guard = repaired(locked);
                     shared.tokens.set(shared.tokens.get() + 1);
@@ -166,6 +163,38 @@ pub fn loop_of_timed_waits_ends() -> Scenario<RobustCondvarState> {
         assert!(!is_notified, "no process notifies");
     };
     Scenario::new("loop_of_timed_waits_ends", vec![alone])
+}
+
+/// A notification ends no wait that begins after it, although another waiter got it.
+///
+/// One process waits for a token, and another process adds the token and notifies under the lock.
+/// If the notified waiter notifies once more although it has locked again, the wait of the last
+/// process ends too early.
+pub fn notification_ends_no_later_wait() -> Scenario<RobustCondvarState> {
+    let see = |shared: &RobustCondvarState| {
+        let mut guard = repaired(shared.lock.lock());
+        while shared.tokens.get() == 0 {
+            guard = repaired(shared.changed.wait_robust(guard, Timeout::Infinite).0);
+        }
+    };
+    let wait_once = |shared: &RobustCondvarState| {
+        let guard = repaired(shared.lock.lock());
+        let is_over = shared.tokens.get() == 1;
+        let (locked, is_notified) = shared.changed.wait_robust(guard, short_timeout());
+        drop(locked);
+        if is_notified {
+            assert!(!is_over, "an earlier notification ended a wait");
+            // The notification may have been meant for the other waiter.
+            shared.changed.notify_one();
+        }
+    };
+    let put = |shared: &RobustCondvarState| {
+        let _guard = repaired(shared.lock.lock());
+        shared.tokens.increment();
+        shared.changed.notify_one();
+    };
+    let participants = vec![see as fn(&RobustCondvarState), wait_once, put];
+    Scenario::new("notification_ends_no_later_wait", participants).choices(8)
 }
 
 /// If a waiter is killed at any step, the other waiter gets a token, although it does not return at
