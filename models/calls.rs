@@ -7,7 +7,7 @@ use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::model::event::Action;
 use interlatch::platform::model::world;
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{RawCondvar, RawLock, RawMutex, Timeout};
+use interlatch::sync::{Acquired, RawCondvar, RawLock, RawMutex, RawRobustMutex, Timeout};
 use interlatch::{Condvar, Semaphore, ShmSafe};
 use interlatch_check::{FailureKind, Model, Scenario};
 use interlatch_contract::ring::{Receives, Ring, RingWithoutMembarrier, Sends, SmallRing};
@@ -21,11 +21,14 @@ pub fn models() -> Vec<Model> {
             FailureKind::WrongResult,
             free_lock_makes_no_wake_call::<AlwaysWakes>,
         ),
+        Model::new("calls", free_robust_lock_makes_no_wake_call),
         Model::new("calls", notification_without_waiter_makes_no_wake_call),
         Model::new("calls", timed_out_waiter_costs_one_notify_one_call),
         Model::new("calls", timed_out_waiter_costs_one_notify_all_call),
-        Model::new("calls", sleeping_waiter_costs_one_wake_call),
+        Model::new("calls", sleeping_waiter_costs_one_notify_one_call),
+        Model::new("calls", sleeping_waiter_costs_one_notify_all_call),
         Model::new("calls", release_without_waiter_makes_no_wake_call),
+        Model::new("calls", timed_out_acquirer_costs_one_wake_call),
         Model::new("calls", acquirer_of_the_last_permit_makes_no_wake_call),
         Model::new(
             "calls",
@@ -47,6 +50,18 @@ fn free_lock_makes_no_wake_call<L: RawLock + ShmSafe + 'static>() -> Scenario<L>
         drop(lock.lock());
     };
     Scenario::new("free_lock_makes_no_wake_call", vec![twice])
+        .verify(|_| assert_eq!(wake_calls(), 0))
+}
+
+fn free_robust_lock_makes_no_wake_call() -> Scenario<RawRobustMutex> {
+    let twice = |lock: &RawRobustMutex| {
+        for _ in 0..2 {
+            assert_eq!(lock.lock_with(Timeout::Infinite), Ok(Acquired::Clean));
+            // SAFETY: this process locked `lock` above.
+            unsafe { lock.unlock() };
+        }
+    };
+    Scenario::new("free_robust_lock_makes_no_wake_call", vec![twice])
         .verify(|_| assert_eq!(wake_calls(), 0))
 }
 
@@ -117,25 +132,38 @@ fn timed_out_waiter_costs_one_notify_all_call() -> Scenario<Shared> {
         .verify(|_| assert_eq!(wake_calls(), 1))
 }
 
-/// At most one wake call is made, and it wakes at most one waiter.
-fn sleeping_waiter_costs_one_wake_call() -> Scenario<Shared> {
-    let wait = |shared: &Shared| {
-        let mut guard = shared.lock.lock();
-        shared
-            .changed
-            .wait_with(&mut guard, Timeout::after(Duration::from_micros(50)));
-    };
+fn wait_briefly(shared: &Shared) {
+    let mut guard = shared.lock.lock();
+    let timeout = Timeout::after(Duration::from_micros(50));
+    shared.changed.wait_with(&mut guard, timeout);
+}
+
+/// Checks that at most one wake call is made, that it wakes at most one waiter, and that no call is
+/// made while the waiter spins.
+fn one_wake_call_for_one_sleeper(_: &Shared) {
+    let events = world::events();
+    let woken = events.iter().filter_map(|event| match event.action {
+        Action::Wake { woken, .. } => Some(woken),
+        _ => None,
+    });
+    let woken: Vec<u32> = woken.collect();
+    assert!(matches!(woken[..], [] | [1] | [0]), "{woken:?}");
+    let is_sleep =
+        |action: &Action| matches!(action, Action::Wait { .. } | Action::WaitChanged { .. });
+    let has_slept = events.iter().any(|event| is_sleep(&event.action));
+    assert!(has_slept || woken.is_empty(), "a wake call for a spinner");
+}
+
+fn sleeping_waiter_costs_one_notify_one_call() -> Scenario<Shared> {
     let notify = |shared: &Shared| shared.changed.notify_one();
-    Scenario::new("sleeping_waiter_costs_one_wake_call", vec![wait, notify]).verify(|_| {
-        let woken = world::events()
-            .into_iter()
-            .filter_map(|event| match event.action {
-                Action::Wake { woken, .. } => Some(woken),
-                _ => None,
-            });
-        let woken: Vec<u32> = woken.collect();
-        assert!(matches!(woken[..], [] | [1] | [0]), "{woken:?}");
-    })
+    let name = "sleeping_waiter_costs_one_notify_one_call";
+    Scenario::new(name, vec![wait_briefly, notify]).verify(one_wake_call_for_one_sleeper)
+}
+
+fn sleeping_waiter_costs_one_notify_all_call() -> Scenario<Shared> {
+    let notify = |shared: &Shared| shared.changed.notify_all();
+    let name = "sleeping_waiter_costs_one_notify_all_call";
+    Scenario::new(name, vec![wait_briefly, notify]).verify(one_wake_call_for_one_sleeper)
 }
 
 fn release_without_waiter_makes_no_wake_call() -> Scenario<Semaphore> {
@@ -148,6 +176,20 @@ fn release_without_waiter_makes_no_wake_call() -> Scenario<Semaphore> {
         vec![release_and_acquire],
     )
     .verify(|_| assert_eq!(wake_calls(), 0))
+}
+
+/// The first release finds no waiter and resets the bit, so later releases make no wake call.
+fn timed_out_acquirer_costs_one_wake_call() -> Scenario<Semaphore> {
+    let acquire_and_release = |semaphore: &Semaphore| {
+        let permit = semaphore.acquire_timeout(Duration::from_micros(50));
+        assert!(permit.is_none(), "no permit is available");
+        (0..3).for_each(|_| semaphore.release(1).expect("far below the maximum"));
+    };
+    Scenario::new(
+        "timed_out_acquirer_costs_one_wake_call",
+        vec![acquire_and_release],
+    )
+    .verify(|_| assert_eq!(wake_calls(), 1))
 }
 
 /// The acquirer takes the last permit, so it has no reason to wake another waiter.
