@@ -3,7 +3,9 @@
 use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::ShmSafe;
-use interlatch::platform::robust::{OWNER_DIED, as_owner, release_range, run_thread};
+use interlatch::platform::robust::{
+    MAX_HELD, OWNER_DIED, RobustListError, WAITERS, as_owner, release_range, run_thread,
+};
 use interlatch::sync::{Acquired, LockError, RawRobustMutex, RobustLock, Timeout};
 use std::ops::Range;
 use std::time::Duration;
@@ -91,6 +93,9 @@ pub fn all<L: RobustLock + ShmSafe + 'static>(stage: &mut impl Stage) {
 pub fn all_of_raw_robust_mutex(stage: &mut impl Stage) {
     stage.run(memory_reused_after_unlock_is_not_marked());
     stage.run(memory_reused_after_failed_try_is_not_marked());
+    stage.run(memory_reused_after_refused_lock_is_not_marked());
+    stage.run(id_in_the_word_is_no_proof_of_ownership());
+    stage.run(repairing_holder_is_an_ordinary_holder());
     stage.run(lock_of_ended_thread_stays_locked::<Platform>());
     stage.run(dropped_region_releases_leaked_lock::<Platform>());
     stage.run(dropped_region_releases_lock_of_ended_thread::<Platform>());
@@ -284,6 +289,73 @@ pub fn memory_reused_after_failed_try_is_not_marked() -> Scenario<ReusedMemory> 
     )
     .verify(ReusedMemory::is_not_marked)
     .victims(&[0])
+}
+
+/// The maximum number of locks that one thread can hold, and one more.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct TooManyLocks {
+    held: [RawRobustMutex; MAX_HELD],
+    more: ReusedMemory,
+}
+
+/// After an attempt to lock that failed because the thread holds the maximum number of locks, the
+/// kernel does not write to the lock word if the process dies.
+pub fn memory_reused_after_refused_lock_is_not_marked() -> Scenario<TooManyLocks> {
+    let lock_all_and_reuse = |shared: &TooManyLocks| {
+        for lock in &shared.held {
+            assert_eq!(lock.lock_with(Timeout::NonBlocking), Ok(Acquired::Clean));
+        }
+        let refused = shared.more.lock.lock_with(Timeout::NonBlocking);
+        let cause = RobustListError::TooManyLocks(MAX_HELD);
+        assert_eq!(refused, Err(LockError::RobustList(cause)));
+        shared.more.reuse();
+        for lock in &shared.held {
+            // SAFETY: this thread locked `lock` above.
+            unsafe { lock.unlock() };
+        }
+    };
+    Scenario::new(
+        "memory_reused_after_refused_lock_is_not_marked",
+        vec![lock_all_and_reuse],
+    )
+    .verify(|shared| shared.more.is_not_marked())
+    .victims(&[0])
+}
+
+/// A lock word with the id of the calling thread is not a lock that the thread holds.
+///
+/// Such a word is that of a thread that no longer exists. A locker with a timeout waits.
+pub fn id_in_the_word_is_no_proof_of_ownership() -> Scenario<RawRobustMutex> {
+    let alone = |lock: &RawRobustMutex| {
+        assert_eq!(lock.lock_with(Timeout::Infinite), Ok(Acquired::Clean));
+        // SAFETY: this thread locked `lock` above.
+        unsafe { lock.unlock() };
+        as_owner(|owner| lock.word().swap(owner.id(), Relaxed));
+        let tried = lock.lock_with(Timeout::after(Duration::from_micros(50)));
+        assert_eq!(tried, Err(LockError::TimedOut));
+    };
+    Scenario::new("id_in_the_word_is_no_proof_of_ownership", vec![alone])
+}
+
+/// A thread that repairs the data after an owner death holds the lock like any other thread.
+///
+/// The word of the lock contains the id of the thread, without the mark of the dead owner.
+pub fn repairing_holder_is_an_ordinary_holder() -> Scenario<RawRobustMutex> {
+    let alone = |lock: &RawRobustMutex| {
+        assert_eq!(lock.lock_with(Timeout::Infinite), Ok(Acquired::Clean));
+        // SAFETY: this thread locked `lock` above.
+        unsafe { lock.mark_owner_died() };
+        assert_eq!(lock.lock_with(Timeout::Infinite), Ok(Acquired::OwnerDied));
+        let word = lock.word().fetch_or(0, Relaxed);
+        as_owner(|owner| assert_eq!(word & !WAITERS, owner.id(), "{word:#x}"));
+        // SAFETY: this thread locked `lock` above.
+        unsafe { lock.unlock() };
+        assert_eq!(lock.lock_with(Timeout::Infinite), Ok(Acquired::Clean));
+        // SAFETY: this thread locked `lock` above.
+        unsafe { lock.unlock() };
+    };
+    Scenario::new("repairing_holder_is_an_ordinary_holder", vec![alone])
 }
 
 /// What a process does with locks that it has leaked. Broken models have other implementations.

@@ -2,7 +2,7 @@
 
 use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
-use interlatch::sync::{RobustLockError, RobustMutex, Timeout};
+use interlatch::sync::{LockError, RobustLockError, RobustMutex, Timeout};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(dropped_inconsistent_guard_is_unrecoverable_for_all(4));
     stage.run(handles_extreme_timeouts());
     stage.run(relocking_returns_already_held());
+    stage.run(panicking_repair_counts_as_owner_death());
     stage.run(every_repair_sees_the_data_of_the_dead_owner());
 }
 
@@ -123,7 +124,8 @@ pub fn handles_extreme_timeouts() -> Scenario<RobustMutexState> {
 
 /// A thread that locks again while it holds the lock gets an error without waiting.
 ///
-/// If the lock did not record its owner, the thread would wait for itself.
+/// If the lock did not record its owner, the thread would wait for itself. Another process may wait
+/// for the lock meanwhile.
 pub fn relocking_returns_already_held() -> Scenario<RobustMutexState> {
     let again = |shared: &RobustMutexState| {
         let guard = shared.lock.lock();
@@ -136,10 +138,39 @@ pub fn relocking_returns_already_held() -> Scenario<RobustMutexState> {
                 "{asked:?}"
             );
         }
+        let asked = shared.lock.lock_or_repair(|_| panic!("no owner has died"));
+        assert!(matches!(asked, Err(LockError::AlreadyHeld)), "{asked:?}");
+        assert!(shared.lock.is_locked(), "a failed attempt unlocked");
         drop(guard);
-        assert!(shared.lock.try_lock().is_ok(), "the lock is free");
     };
-    Scenario::new("relocking_returns_already_held", vec![again])
+    let waiter = |shared: &RobustMutexState| match shared.lock.lock_with(short_timeout()) {
+        Ok(_) | Err(RobustLockError::TimedOut) => {}
+        Err(error) => panic!("{error}"),
+    };
+    let participants = vec![again as fn(&RobustMutexState), waiter];
+    Scenario::new("relocking_returns_already_held", participants)
+        .verify(|shared| assert!(shared.lock.try_lock().is_ok(), "the lock is free"))
+}
+
+/// A repair that panics is reported like another owner death, and a lock that no holder repairs is
+/// not held.
+pub fn panicking_repair_counts_as_owner_death() -> Scenario<RobustMutexState> {
+    let alone = |shared: &RobustMutexState| {
+        panic_as_holder(shared);
+        let panics = || {
+            let repair = |_: &mut u64| resume_unwind(Box::new("a panic of the repair"));
+            shared.lock.lock_or_repair(repair).map(drop)
+        };
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        match shared.lock.lock() {
+            Err(RobustLockError::OwnerDied(found)) => assert_eq!(*found, 1),
+            other => panic!("the panic is not reported: {other:?}"),
+        }
+        let unrepaired = shared.lock.lock();
+        assert!(matches!(unrepaired, Err(RobustLockError::Unrecoverable)));
+        assert!(!shared.lock.is_locked(), "no thread holds the lock");
+    };
+    Scenario::new("panicking_repair_counts_as_owner_death", vec![alone])
 }
 
 /// Each way of locking after an owner death passes the dead owner's data to the repair, once.
