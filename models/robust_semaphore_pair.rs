@@ -23,6 +23,7 @@ pub fn models() -> Vec<Model> {
         .bounded(
             2,
             &[
+                "writers_of_one_slot_alternate",
                 "writer_death_returns_its_turn/3",
                 "reader_death_returns_its_turn",
             ],

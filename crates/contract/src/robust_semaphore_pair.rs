@@ -20,7 +20,9 @@ pub struct RobustPairState<const N: usize> {
 /// Runs every scenario of a robust semaphore pair.
 pub fn all(stage: &mut impl Stage) {
     stage.run(writer_and_reader_alternate());
+    stage.run(writers_of_one_slot_alternate());
     stage.run(slots_are_read_in_finishing_order());
+    stage.run(turns_of_three_slots_end_in_any_order());
     stage.run(unfinished_turn_returns_to_its_side());
     stage.run(writer_death_returns_its_turn(2));
     stage.run(writer_death_returns_its_turn(3));
@@ -73,6 +75,24 @@ pub fn writer_and_reader_alternate() -> Scenario<RobustPairState<1>> {
     Scenario::new("writer_and_reader_alternate", vec![writer, reader]).verify(no_slot_is_lost)
 }
 
+/// Two writers share one slot, and the reader reads each written number once.
+///
+/// If a writer makes its slot available before the slot passes to the reader, both writers have the
+/// turn, and their accesses race.
+pub fn writers_of_one_slot_alternate() -> Scenario<RobustPairState<1>> {
+    fn write_one<const NUMBER: u64>(shared: &RobustPairState<1>) {
+        write(shared, granted(shared.pair.write()), NUMBER);
+    }
+    let reader = |shared: &RobustPairState<1>| {
+        let numbers = [(); 2].map(|()| read(shared, granted(shared.pair.read())));
+        assert!([[1, 2], [2, 1]].contains(&numbers), "{numbers:?}");
+    };
+    let participants: Vec<fn(&RobustPairState<1>)> = vec![write_one::<1>, write_one::<2>, reader];
+    Scenario::new("writers_of_one_slot_alternate", participants)
+        .verify(no_slot_is_lost)
+        .choices(8)
+}
+
 /// The slot whose write finishes first is read first, even if its write began last.
 pub fn slots_are_read_in_finishing_order() -> Scenario<RobustPairState<2>> {
     let alone = |shared: &RobustPairState<2>| {
@@ -92,6 +112,36 @@ pub fn slots_are_read_in_finishing_order() -> Scenario<RobustPairState<2>> {
         assert_eq!(read(shared, granted(shared.pair.read())), 2);
     };
     Scenario::new("slots_are_read_in_finishing_order", vec![alone]).verify(no_slot_is_lost)
+}
+
+/// Each side has exactly its own slots, in whatever order the turns of three slots end.
+///
+/// The turns that end have the first, the middle and the last slot of their side.
+pub fn turns_of_three_slots_end_in_any_order() -> Scenario<RobustPairState<3>> {
+    let alone = |shared: &RobustPairState<3>| {
+        let pair = &shared.pair;
+        let take_all = || [(); 3].map(|()| granted(pair.try_write()));
+        let [first, middle, last] = take_all();
+        write(shared, middle, 1);
+        drop(first);
+        assert_eq!(pair.readable(), 1);
+        assert_eq!(read(shared, granted(pair.try_read())), 1);
+        assert!(pair.try_read().is_err(), "one slot was written");
+        let others = [(); 2].map(|()| granted(pair.try_write()));
+        assert!(pair.try_write().is_err(), "all turns are taken");
+        drop(others);
+        write(shared, last, 2);
+        write(shared, granted(pair.try_write()), 3);
+        assert_eq!(read(shared, granted(pair.try_read())), 2);
+        assert_eq!(read(shared, granted(pair.try_read())), 3);
+        let [first, middle, last] = take_all();
+        drop((middle, last));
+        write(shared, first, 4);
+        assert_eq!(read(shared, granted(pair.try_read())), 4);
+        assert!(pair.try_read().is_err(), "one slot was written");
+        drop(take_all());
+    };
+    Scenario::new("turns_of_three_slots_end_in_any_order", vec![alone]).verify(no_slot_is_lost)
 }
 
 /// If a process drops its turn before finishing it, the same side gets the turn back, and a waiter
@@ -207,7 +257,19 @@ pub fn every_turn_method_takes_a_turn() -> Scenario<RobustPairState<1>> {
     Scenario::new("every_turn_method_takes_a_turn", vec![alone])
 }
 
+/// A value that finishes a turn when it is dropped, including during a panic.
+struct FinishOnDrop<'a>(Option<RobustTurn<'a, [PairSlot; 1]>>);
+
+impl Drop for FinishOnDrop<'_> {
+    fn drop(&mut self) {
+        let finished = self.0.take().map(RobustTurn::finish);
+        assert_eq!(finished, Some(Ok(())));
+    }
+}
+
 /// The next holder of a slot learns that the last holder panicked, and later holders do not.
+///
+/// If the last holder finished its turn during the panic, the next holder learns nothing.
 pub fn panicking_holder_marks_its_slot() -> Scenario<RobustPairState<1>> {
     let alone = |shared: &RobustPairState<1>| {
         let turn = granted(shared.pair.write());
@@ -222,6 +284,13 @@ pub fn panicking_holder_marks_its_slot() -> Scenario<RobustPairState<1>> {
             let turn = granted(shared.pair.try_write());
             assert_eq!(turn.is_owner_died(), is_owner_died);
         }
+        let turn = granted(shared.pair.write());
+        let panics = AssertUnwindSafe(|| {
+            let _finishes = FinishOnDrop(Some(turn));
+            resume_unwind(Box::new("a panic of the holder"));
+        });
+        assert!(catch_unwind(panics).is_err());
+        assert!(!granted(shared.pair.try_read()).is_owner_died());
     };
     Scenario::new("panicking_holder_marks_its_slot", vec![alone]).verify(no_slot_is_lost)
 }
