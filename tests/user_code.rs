@@ -182,6 +182,50 @@ fn panic_of_a_semaphore_does_not_keep_a_condvar_closed() {
     assert!(!again, "there was no notification");
 }
 
+#[test]
+fn panic_at_the_entry_of_a_condvar_releases_no_entry() {
+    let lock = RawMutex::new();
+    let (is_first, releases) = (AtomicBool::new(true), Arc::new(AtomicUsize::new(0)));
+    let mut parts = parts();
+    parts[0].acquires = Box::new(move || {
+        if is_first.swap(false, SeqCst) {
+            panics();
+        }
+    });
+    let released = releases.clone();
+    parts[0].releases = Box::new(move || _ = released.fetch_add(1, SeqCst));
+    let condvar = SemaphoreCondvar::from_parts(parts);
+    assert!(has_panicked(|| condvar.notify_one()));
+    assert_eq!(releases.load(SeqCst), 0, "the entry was not acquired");
+    let now = Timeout::after(Duration::ZERO);
+    assert!(!condvar.wait_with(&mut lock.lock(), now));
+    assert_eq!(releases.load(SeqCst), 1);
+}
+
+/// A semaphore that acquires one permit more than requested.
+struct Generous;
+
+impl RawSemaphore for Generous {
+    fn acquire_with(&self, _timeout: Timeout) -> bool {
+        true
+    }
+
+    fn acquire_some_with(&self, max: u32, _timeout: Timeout) -> u32 {
+        max + 1
+    }
+
+    fn release(&self, _count: u32) -> Result<(), PermitOverflow> {
+        Ok(())
+    }
+}
+
+#[test]
+fn semaphore_gives_a_pair_no_more_turns_than_requested() {
+    let pair = SemaphorePair::from_parts(Generous, Generous);
+    let turns = pair.write_some_with(2, Timeout::NonBlocking);
+    assert_eq!(turns.map(|turns| turns.count()), Some(2));
+}
+
 /// A semaphore and condition variable that never block, and that lie and panic at random.
 #[derive(Default)]
 struct Liar;

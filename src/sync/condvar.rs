@@ -431,3 +431,21 @@ impl RawCondvar for Condvar {
         self.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model has too few notifications to show a number that stops growing.
+    #[test]
+    fn every_notification_counts_once() {
+        let condvar = Condvar::new();
+        let notify: [fn(&Condvar); 2] = [Condvar::notify_one, Condvar::notify_all];
+        for number in 1..100 {
+            condvar.word.fetch_or(WAITERS, Relaxed);
+            notify[number % 2](&condvar);
+            let word = condvar.word.load(Relaxed);
+            assert_eq!(word, number as u32 * NOTIFICATION);
+        }
+    }
+}

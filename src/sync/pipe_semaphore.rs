@@ -157,3 +157,19 @@ const TOKEN: u8 = b'+';
 // constructors that create a lock from the semaphore are `unsafe` and forbid writing bytes that are
 // not permits.
 unsafe impl TrustedSemaphore for PipeSemaphore {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acquire_fails_if_no_process_can_release() {
+        let new = || pipe::pipe(MIN_CAPACITY).expect("descriptors");
+        let ((reader, last), (_reader, writer)) = (new(), new());
+        let semaphore = PipeSemaphore::from_ends(reader, writer);
+        drop(last);
+        for timeout in [Timeout::Infinite, Timeout::NonBlocking] {
+            assert!(!semaphore.acquire_with(timeout), "there is no permit");
+        }
+    }
+}

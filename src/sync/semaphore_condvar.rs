@@ -258,3 +258,46 @@ impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
         self.notify(u32::MAX);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{MAX_PERMITS, RawMutex};
+
+    /// Creates a condition variable with this number of waiters that have taken their wake-ups.
+    fn with_waiters(entry: u32, waiters: u32) -> SemaphoreCondvar {
+        let new = |permits| Semaphore::new(permits).expect("few permits");
+        SemaphoreCondvar::from_parts([entry, waiters, 0, waiters].map(new))
+    }
+
+    #[test]
+    fn notify_one_wakes_one_waiter() {
+        let condvar = with_waiters(1, 3);
+        condvar.notify_one();
+        assert_eq!(condvar.wakes.permits(), 1);
+        condvar.notify_all();
+        assert_eq!(condvar.wakes.permits(), 3);
+    }
+
+    #[test]
+    fn non_blocking_wait_does_not_wait_for_the_entry() {
+        let condvar = with_waiters(0, 0);
+        let lock = RawMutex::new();
+        let mut guard = lock.lock();
+        assert!(!condvar.wait_with(&mut guard, Timeout::NonBlocking));
+        assert!(!condvar.unlock_and_wait(guard, Timeout::NonBlocking));
+    }
+
+    #[test]
+    fn waiter_that_cannot_be_counted_returns_at_once() {
+        let full = Semaphore::new(MAX_PERMITS).expect("the maximum");
+        let [wakes, woken] = [Semaphore::empty(), Semaphore::empty()];
+        let condvar = SemaphoreCondvar::from_parts([Semaphore::binary(), full, wakes, woken]);
+        let lock = RawMutex::new();
+        let mut guard = lock.lock();
+        assert!(condvar.wait_with(&mut guard, Timeout::Infinite));
+        assert!(lock.is_locked());
+        assert!(condvar.unlock_and_wait(guard, Timeout::Infinite));
+        assert!(!lock.is_locked());
+    }
+}

@@ -340,3 +340,18 @@ impl Drop for RobustPermit<'_> {
         self.returned.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn non_blocking_acquisition_does_not_take_the_internal_lock() {
+        let semaphore = RobustSemaphore::<1>::new().leak();
+        let guard = semaphore.lock.lock().expect("the lock is free");
+        let permit = semaphore.try_acquire().expect("the permit is free");
+        drop(guard);
+        drop(permit);
+        assert_eq!(semaphore.held(), 0);
+    }
+}
