@@ -6,7 +6,9 @@ use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use interlatch::channel::{ChannelError, TryRecvError, TrySendError};
 use interlatch::channel::{Slot, TurnSlot};
-use interlatch::sync::{AcquireError, PairSlot, RobustLockError, RobustSemaphorePair};
+use interlatch::sync::{
+    AcquireError, Acquired, PairSlot, RawRobustMutex, RobustLockError, RobustSemaphorePair, Timeout,
+};
 use interlatch::{
     Buffer, Region, RegionError, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
     RobustSemaphore, ShmSafe,
@@ -41,12 +43,20 @@ pub fn tests() -> Vec<Test> {
             inherited_guard_unlocks_nothing,
         ),
         Test::new(
+            "inherited_copies_release_nothing_of_the_child",
+            inherited_copies_release_nothing_of_the_child,
+        ),
+        Test::new(
             "inherited_handle_sends_nothing",
             inherited_handle_sends_nothing,
         ),
         Test::new(
             "failed_waiter_passes_wake_up_on",
             failed_waiter_passes_wake_up_on,
+        ),
+        Test::new(
+            "refused_finish_wakes_a_writer",
+            refused_finish_wakes_a_writer,
         ),
         Test::new(
             "leaked_guard_does_not_cut_the_list",
@@ -160,6 +170,9 @@ pub fn run(region: &Region, role: &str) {
         await_command();
         return;
     }
+    if role == "fork and hold" {
+        return fork_and_hold(region);
+    }
     if role == "namespace" {
         return report(&from_another_namespace(region));
     }
@@ -209,6 +222,48 @@ pub fn run(region: &Region, role: &str) {
             });
         }
         _ => hold_and_act(lock, role),
+    }
+}
+
+type OnePair = RobustSemaphorePair<[PairSlot; 1]>;
+
+/// Forks a child that acquires the things of its parent and then drops its copies of them.
+fn fork_and_hold(region: &Region) {
+    let semaphore: &RobustSemaphore<1> = region.attach("semaphore").expect("the semaphore");
+    let pair: &OnePair = region.attach("pair").expect("the pair");
+    let lock: &RobustMutex<u64> = region.attach("lock").expect("the lock");
+    let permit = semaphore.acquire().expect("a free permit");
+    let turn = pair.write().expect("a free slot");
+    let Err(RobustLockError::OwnerDied(found)) = lock.lock() else {
+        panic!("expected owner death");
+    };
+    let raw: &RawRobustMutex = region.attach("raw").expect("the raw lock");
+    assert_eq!(raw.lock_with(Timeout::NonBlocking), Ok(Acquired::Clean));
+    // SAFETY: this process has one thread. The child only locks, drops copies and exits.
+    match unsafe { fork() }.expect("a child") {
+        ForkResult::Child => {
+            // SAFETY: the child does not hold the lock, so the call does nothing.
+            unsafe { raw.unlock() };
+            let own = (
+                semaphore.acquire_timeout(TIMEOUT),
+                pair.write_timeout(TIMEOUT),
+                lock.lock_timeout(TIMEOUT),
+            );
+            drop((permit, turn, found));
+            let is_held = own.0.is_ok() && semaphore.try_acquire().is_err();
+            let has_turn = own.1.is_ok() && pair.try_write().is_err() && pair.try_read().is_err();
+            let tried = lock.try_lock();
+            let is_locked = own.2.is_ok() && matches!(tried, Err(RobustLockError::TimedOut));
+            let all = is_held && has_turn && is_locked && raw.is_locked();
+            std::process::exit(i32::from(!all));
+        }
+        ForkResult::Parent { child } => {
+            drop((permit, turn, found.mark_consistent()));
+            assert_child_succeeds(child, "the child keeps what it has acquired");
+            // SAFETY: this thread locked `raw` above.
+            unsafe { raw.unlock() };
+            report("released");
+        }
     }
 }
 
@@ -449,6 +504,38 @@ fn failed_waiter_passes_wake_up_on() {
     interlatch::sync::set_recheck_interval(Duration::from_millis(100));
 }
 
+/// A thread that holds the maximum number of robust locks cannot finish its turn. The turn returns
+/// to the writers, so a sleeping writer must get it without a recheck.
+fn refused_finish_wakes_a_writer() {
+    let locks = <[RobustMutex<u64>; MANY - 2]>::new_leaked();
+    let pair = OnePair::new().leak();
+    interlatch::sync::set_recheck_interval(Duration::MAX);
+    let turn = pair.write().expect("a free slot");
+    let (thread_sender, threads) = std::sync::mpsc::channel();
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let thread = nix::unistd::gettid();
+            thread_sender.send(thread).expect("the test receives");
+            drop(pair.write().expect("the turn returns"));
+            done.send(()).expect("the test receives");
+        });
+        wait_until_asleep(threads.recv().expect("the thread starts"));
+        let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
+        let finished = turn.finish();
+        let in_time = is_done.recv_timeout(TIMEOUT);
+        drop(guards);
+        // This call wakes the writer if its wake-up was lost, so that the test ends.
+        drop(pair.try_write());
+        assert!(
+            matches!(finished, Err(AcquireError::RobustList(_))),
+            "{finished:?}"
+        );
+        assert!(in_time.is_ok(), "the writer was not woken");
+    });
+    interlatch::sync::set_recheck_interval(Duration::from_millis(100));
+}
+
 /// Waits until a thread of this process sleeps on a futex.
 fn wait_until_asleep(thread: Pid) {
     let deadline = Instant::now() + TIMEOUT;
@@ -549,6 +636,20 @@ fn inherited_guard_unlocks_nothing() {
     let mut actor = start(&region, "fork and lock");
     expect(&mut actor, "locked");
     expect(&mut actor, "released");
+}
+
+fn inherited_copies_release_nothing_of_the_child() {
+    let region = region();
+    let _: &RobustSemaphore<1> = region.create("semaphore", ()).expect("a semaphore");
+    let _: &OnePair = region.create("pair", ()).expect("a pair");
+    let _: &RawRobustMutex = region.create("raw", ()).expect("a raw lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
+    let panics = std::panic::AssertUnwindSafe(|| {
+        let _guard = lock.lock();
+        std::panic::resume_unwind(Box::new("a panic of the holder"));
+    });
+    assert!(std::panic::catch_unwind(panics).is_err());
+    expect(&mut start(&region, "fork and hold"), "released");
 }
 
 fn leaked_guard_does_not_cut_the_list() {
