@@ -77,6 +77,10 @@ pub fn tests() -> Vec<Test> {
             permits_return_after_owner_death,
         ),
         Test::new(
+            "last_search_finds_what_a_dead_holder_had",
+            last_search_finds_what_a_dead_holder_had,
+        ),
+        Test::new(
             "robust_list_limit_is_an_error",
             robust_list_limit_is_an_error,
         ),
@@ -166,6 +170,14 @@ pub fn run(region: &Region, role: &str) {
     if role == "permits" {
         let semaphore: &RobustSemaphore<3> = region.attach("semaphore").expect("the semaphore");
         let _permits = [semaphore.acquire(), semaphore.acquire()];
+        report("locked");
+        await_command();
+        return;
+    }
+    if role == "permit and turn" {
+        let semaphore: &RobustSemaphore<1> = region.attach("semaphore").expect("the semaphore");
+        let pair: &OnePair = region.attach("pair").expect("the pair");
+        let _held = (semaphore.acquire(), pair.write());
         report("locked");
         await_command();
         return;
@@ -572,6 +584,38 @@ fn permits_return_after_owner_death() {
     assert!(others.iter().all(Result::is_ok), "{others:?}");
     drop((last, others));
     assert_eq!(semaphore.held(), 0);
+}
+
+/// A waiter that rechecks only at its timeout gets a permit or a turn whose holder died before.
+fn last_search_finds_what_a_dead_holder_had() {
+    const WAIT: Duration = Duration::from_secs(2);
+    let region = region();
+    let semaphore: &RobustSemaphore<1> = region.create("semaphore", ()).expect("a semaphore");
+    let pair: &OnePair = region.create("pair", ()).expect("a pair");
+    let mut actor = start(&region, "permit and turn");
+    expect(&mut actor, "locked");
+    interlatch::sync::set_recheck_interval(Duration::MAX);
+    let (thread_sender, threads) = std::sync::mpsc::channel();
+    let start_waiting = || {
+        let thread = nix::unistd::gettid();
+        thread_sender.send(thread).expect("the test receives");
+    };
+    std::thread::scope(|scope| {
+        let permit = scope.spawn(|| {
+            start_waiting();
+            semaphore.acquire_timeout(WAIT).map(|it| it.is_owner_died())
+        });
+        let turn = scope.spawn(|| {
+            start_waiting();
+            pair.write_timeout(WAIT).map(|it| it.is_owner_died())
+        });
+        (0..2).for_each(|_| wait_until_asleep(threads.recv().expect("the thread starts")));
+        actor.signal(SIGKILL);
+        drop(actor);
+        assert_eq!(permit.join().expect("no panic"), Ok(true));
+        assert_eq!(turn.join().expect("no panic"), Ok(true));
+    });
+    interlatch::sync::set_recheck_interval(Duration::from_millis(100));
 }
 
 /// Runs in an actor: forks a child into another PID namespace, and returns the error that the child
