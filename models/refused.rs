@@ -13,6 +13,9 @@ pub fn models() -> Vec<Model> {
                 "refused_acceptor_wakes_a_receiver",
                 "last_handle_of_a_full_thread_wakes_a_receiver",
                 "dropped_delivery_of_a_full_thread_wakes_a_receiver",
+                "dropped_turn_of_a_full_thread_wakes_a_writer",
+                "refused_turn_of_a_full_thread_wakes_a_writer",
+                "dropped_permit_of_a_full_thread_wakes_an_acquirer",
             ],
         )
         .bounded(3, &["timed_out_operations_hold_no_lock"])

@@ -2,7 +2,8 @@
 //! number of robust locks.
 //!
 //! Such an operation may have consumed a notification. It cannot use the notification, so it must
-//! notify another waiter. Dropping a handle or a delivery never fails, and wakes the waiters.
+//! notify another waiter. Dropping a handle, a delivery, a turn or a permit never fails, and wakes
+//! the waiters.
 
 use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{
@@ -12,7 +13,9 @@ use interlatch::channel::{
 use interlatch::platform::ShmSafe;
 use interlatch::platform::robust::{MAX_HELD, RobustListError};
 use interlatch::sync::Timeout;
-use interlatch::sync::{AcquireError, Acquired, PairSlot, RawRobustMutex, RobustSemaphorePair};
+use interlatch::sync::{
+    AcquireError, Acquired, PairSlot, RawRobustMutex, RobustSemaphore, RobustSemaphorePair,
+};
 
 /// An object, the locks that one process holds, and the sum of the items that a receiver got.
 #[repr(C)]
@@ -24,6 +27,7 @@ pub struct RefusedState<O> {
 }
 
 type OneTurn = RobustSemaphorePair<[PairSlot; 1]>;
+type OnePermit = RobustSemaphore<1>;
 type SmallRendezvous = Rendezvous<u64, 2>;
 
 /// Runs every scenario of refused operations.
@@ -33,6 +37,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(refused_acceptor_wakes_a_receiver());
     stage.run(last_handle_of_a_full_thread_wakes_a_receiver());
     stage.run(dropped_delivery_of_a_full_thread_wakes_a_receiver());
+    stage.run(dropped_turn_of_a_full_thread_wakes_a_writer());
+    stage.run(refused_turn_of_a_full_thread_wakes_a_writer());
+    stage.run(dropped_permit_of_a_full_thread_wakes_an_acquirer());
     stage.run(only_a_large_item_needs_two_locks());
     stage.run(non_blocking_receive_needs_one_lock());
     stage.run(timed_out_operations_hold_no_lock());
@@ -60,15 +67,19 @@ fn is_refused<T>(result: Result<T, AcquireError>) -> bool {
     matches!(result.err(), Some(AcquireError::RobustList(_)))
 }
 
+fn granted<T>(acquired: Result<T, AcquireError>) -> T {
+    acquired.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn write(shared: &RefusedState<OneTurn>) {
+    drop(granted(shared.object.write()));
+}
+
 /// A writer of a pair that cannot hold its turn wakes another writer.
 ///
 /// A turn returns unfinished while both writers wait. If the refused writer keeps the notification,
 /// the other writer hangs.
 pub fn refused_writer_wakes_another_writer() -> Scenario<RefusedState<OneTurn>> {
-    fn write(shared: &RefusedState<OneTurn>) {
-        let turn = shared.object.write();
-        drop(turn.unwrap_or_else(|error| panic!("{error}")));
-    }
     let refused = |shared: &RefusedState<OneTurn>| {
         shared.with_room_for_one(|| assert!(is_refused(shared.object.write())));
     };
@@ -253,4 +264,47 @@ fn hold_all(locks: &[RawRobustMutex; MAX_HELD]) {
     }
     // SAFETY: this thread locked each of these locks above.
     locks.iter().for_each(|lock| unsafe { lock.unlock() });
+}
+
+/// Dropping a turn of a pair wakes another writer, even if the thread holds the maximum number of
+/// robust locks.
+///
+/// The turn is one of these locks. If the drop does not take the internal lock, its notification may
+/// come before the other writer sleeps, and that writer hangs.
+pub fn dropped_turn_of_a_full_thread_wakes_a_writer() -> Scenario<RefusedState<OneTurn>> {
+    let full = |shared: &RefusedState<OneTurn>| {
+        let turn = granted(shared.object.write());
+        shared.with_locks(MAX_HELD - 1, || drop(turn));
+    };
+    let participants = vec![full, write];
+    Scenario::new("dropped_turn_of_a_full_thread_wakes_a_writer", participants)
+}
+
+/// A turn that its thread cannot finish returns to its side and wakes another writer.
+///
+/// The thread holds the maximum number of robust locks, and the turn is one of them, so the thread
+/// cannot take the internal lock.
+pub fn refused_turn_of_a_full_thread_wakes_a_writer() -> Scenario<RefusedState<OneTurn>> {
+    let full = |shared: &RefusedState<OneTurn>| {
+        let turn = granted(shared.object.write());
+        shared.with_locks(MAX_HELD - 1, || assert!(is_refused(turn.finish())));
+    };
+    let participants = vec![full, write];
+    Scenario::new("refused_turn_of_a_full_thread_wakes_a_writer", participants)
+}
+
+/// Dropping a permit wakes an acquirer, even if the thread holds the maximum number of robust locks.
+///
+/// The permit is one of these locks. If the drop does not take the internal lock, its notification
+/// may come before the acquirer sleeps, and the acquirer hangs.
+pub fn dropped_permit_of_a_full_thread_wakes_an_acquirer() -> Scenario<RefusedState<OnePermit>> {
+    let full = |shared: &RefusedState<OnePermit>| {
+        let permit = granted(shared.object.acquire());
+        shared.with_locks(MAX_HELD - 1, || drop(permit));
+    };
+    let acquire = |shared: &RefusedState<OnePermit>| drop(granted(shared.object.acquire()));
+    Scenario::new(
+        "dropped_permit_of_a_full_thread_wakes_an_acquirer",
+        vec![full as fn(&RefusedState<OnePermit>), acquire],
+    )
 }

@@ -324,9 +324,6 @@ impl Drop for RobustPermit<'_> {
         if !self.permit.is_held_by(&self.token) {
             return;
         }
-        // The lock fails only if this thread holds the maximum number of robust locks, or if a
-        // faulty peer has damaged the lock. In these cases, a thread that is about to sleep may
-        // miss the returned permit until it rechecks.
         let guard = self.lock.lock_or_repair(|()| ());
         // SAFETY: a `RobustPermit` exists only after its thread locked `permit`, `is_held_by`
         // confirmed that the thread still holds it, and only this drop unlocks it.
@@ -335,6 +332,13 @@ impl Drop for RobustPermit<'_> {
                 true => self.permit.mark_owner_died(),
                 false => self.permit.unlock(),
             }
+        }
+        if guard.is_err() {
+            // This thread held the maximum number of robust locks, and can now hold the internal
+            // lock. A thread that has found the permit locked is registered as a waiter before it
+            // unlocks the internal lock, so it gets the notification. This call fails only if a
+            // faulty peer has damaged the lock.
+            drop(self.lock.lock_or_repair(|()| ()));
         }
         drop(guard);
         self.returned.notify_one();

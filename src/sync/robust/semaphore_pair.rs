@@ -576,10 +576,10 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
         if !slot.holder.is_held_by(&self.token) {
             return Err(AcquireError::Inherited);
         }
-        // The lock fails only if this thread holds the maximum number of robust locks, if a stopped
+        // The lock fails if this thread holds the maximum number of robust locks, if a stopped
         // process holds the lock until the timeout expires, or if a faulty peer has damaged the
-        // lock. In these cases, a thread that is about to sleep may miss the free slot until it
-        // rechecks.
+        // lock. In the last two cases, a thread that is about to sleep may miss the free slot until
+        // it rechecks.
         let locked = pair.lock(timeout);
         // The slot's own lock is released before the slot passes to the other side. Otherwise, if
         // this thread died between the two steps, a thread of the other side could find the slot
@@ -591,6 +591,12 @@ impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
                 true => slot.holder.mark_owner_died(),
                 false => slot.holder.unlock(),
             }
+        }
+        if let Err(AcquireError::RobustList(_)) = &locked {
+            // Without the slot's own lock, this thread can hold the lock of the pair. A thread that
+            // has found the slot locked is registered as a waiter before it unlocks the pair, so it
+            // gets the notification.
+            drop(pair.lock(timeout));
         }
         let is_passed_on = is_finished && locked.is_ok();
         if let (true, Ok(locked)) = (is_finished, &locked) {
