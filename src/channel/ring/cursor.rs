@@ -301,7 +301,7 @@ impl<T, const SENDS: bool> fmt::Debug for RingCursor<'_, T, SENDS> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Channel, RingBuffer};
+    use crate::channel::{Channel, RingBuffer};
 
     #[test]
     fn position_of_a_faulty_peer_gives_at_most_the_capacity() {
