@@ -33,7 +33,7 @@ pub struct Options {
 
     /// Time for each model in a build without `--cfg loom`, in milliseconds. Such a build only runs
     /// a stress test.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 20)]
     pub stress_milliseconds: u64,
 
     /// Explore every execution of each model, without a preemption bound.
