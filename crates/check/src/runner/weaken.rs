@@ -141,6 +141,8 @@ fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String
             format!("--exec={}", model.name),
             "--sites".into(),
             "--preemptions=2".into(),
+            // A model reaches its sites early, and what it explores later only takes time.
+            "--seconds=5".into(),
         ];
         let mut sites = Vec::new();
         run_child(&arguments, options.seconds, |report| {
