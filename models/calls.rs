@@ -223,8 +223,8 @@ pub fn items_without_waiting_cost_no_heavy_barrier<R: Ring>() -> Scenario<R> {
     scenario.verify(|_| assert_eq!(world::heavy_barriers(), 0))
 }
 
-/// Without `membarrier(2)`, a side that sleeps executes no heavy barrier. A side whose peer does not
-/// sleep makes no wake call, even if the peer has slept before.
+/// Without `membarrier(2)`, a side that sleeps executes no heavy barrier. A side whose peer does
+/// not sleep makes no wake call, even if the peer has slept before.
 fn ring_without_membarrier_makes_no_call() -> Scenario<RingWithoutMembarrier<1>> {
     let alone = |ring: &RingWithoutMembarrier<1>| {
         let timeout = || Timeout::after(Duration::from_micros(50));

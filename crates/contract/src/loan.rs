@@ -474,8 +474,8 @@ pub fn every_loan_method_passes_an_item() -> Scenario<LoanState<RobustBounded<1>
     })
 }
 
-/// After the last sender is dropped, a receiver borrows the remaining item and is then disconnected.
-/// After the last receiver is dropped, a sender gets no loan.
+/// After the last sender is dropped, a receiver borrows the remaining item and is then
+/// disconnected. After the last receiver is dropped, a sender gets no loan.
 pub fn closed_buffer_lends_its_last_item() -> Scenario<LoanState<RobustBounded<1>>> {
     let alone = |shared: &LoanState<RobustBounded<1>>| {
         let loan = || shared.buffer.loan_with(Timeout::NonBlocking).map(drop);

@@ -90,6 +90,11 @@ pub fn refused_writer_wakes_another_writer() -> Scenario<RefusedState<OneTurn>> 
     .choices(8)
 }
 
+fn send(shared: &RefusedState<SmallRendezvous>) {
+    let sent = shared.object.send_unregistered(1, Timeout::Infinite);
+    assert_eq!(sent, Ok(()));
+}
+
 fn receive(shared: &RefusedState<SmallRendezvous>) {
     let item = shared.object.recv_unregistered(Timeout::Infinite);
     let item = item.expect("a sender sends");
@@ -101,10 +106,6 @@ fn receive(shared: &RefusedState<SmallRendezvous>) {
 /// Two other senders wait for the end of each other's send. If the refused sender keeps the
 /// notification, the last sender and the receiver hang.
 pub fn refused_sender_wakes_another_sender() -> Scenario<RefusedState<SmallRendezvous>> {
-    fn send(shared: &RefusedState<SmallRendezvous>) {
-        let sent = shared.object.send_unregistered(1, Timeout::Infinite);
-        assert_eq!(sent, Ok(()));
-    }
     let refused = |shared: &RefusedState<SmallRendezvous>| {
         shared.with_room_for_one(|| {
             let sent = shared.object.send_unregistered(9, Timeout::Infinite);
@@ -129,19 +130,12 @@ pub fn refused_sender_wakes_another_sender() -> Scenario<RefusedState<SmallRende
 /// Both receivers wait for the only item. If the refused receiver keeps the notification, the other
 /// receiver and the sender hang.
 pub fn refused_acceptor_wakes_a_receiver() -> Scenario<RefusedState<SmallRendezvous>> {
-    let participants: Vec<fn(&RefusedState<SmallRendezvous>)> = vec![
-        |shared| {
-            let sent = shared.object.send_unregistered(1, Timeout::Infinite);
-            assert_eq!(sent, Ok(()));
-        },
-        receive,
-        |shared| {
-            shared.with_room_for_one(|| {
-                let accepted = shared.object.accept_unregistered(short_timeout());
-                assert!(accepted.is_err(), "an item without an owner was accepted");
-            });
-        },
-    ];
+    let participants: Vec<fn(&RefusedState<SmallRendezvous>)> = vec![send, receive, |shared| {
+        shared.with_room_for_one(|| {
+            let accepted = shared.object.accept_unregistered(short_timeout());
+            assert!(accepted.is_err(), "an item without an owner was accepted");
+        });
+    }];
     Scenario::new("refused_acceptor_wakes_a_receiver", participants)
         .verify(|shared| assert_eq!(shared.received.get(), 1))
         .choices(8)
@@ -174,17 +168,10 @@ pub fn last_handle_of_a_full_thread_wakes_a_receiver() -> Scenario<RefusedState<
 /// notification may come before the other receiver sleeps, and that receiver hangs.
 pub fn dropped_delivery_of_a_full_thread_wakes_a_receiver()
 -> Scenario<RefusedState<SmallRendezvous>> {
-    let participants: Vec<fn(&RefusedState<SmallRendezvous>)> = vec![
-        |shared| {
-            let sent = shared.object.send_unregistered(1, Timeout::Infinite);
-            assert_eq!(sent, Ok(()));
-        },
-        receive,
-        |shared| {
-            let accepted = shared.object.accept_unregistered(short_timeout());
-            shared.with_locks(MAX_HELD - 1, || drop(accepted));
-        },
-    ];
+    let participants: Vec<fn(&RefusedState<SmallRendezvous>)> = vec![send, receive, |shared| {
+        let accepted = shared.object.accept_unregistered(short_timeout());
+        shared.with_locks(MAX_HELD - 1, || drop(accepted));
+    }];
     Scenario::new(
         "dropped_delivery_of_a_full_thread_wakes_a_receiver",
         participants,
@@ -269,8 +256,8 @@ fn hold_all(locks: &[RawRobustMutex; MAX_HELD]) {
 /// Dropping a turn of a pair wakes another writer, even if the thread holds the maximum number of
 /// robust locks.
 ///
-/// The turn is one of these locks. If the drop does not take the internal lock, its notification may
-/// come before the other writer sleeps, and that writer hangs.
+/// The turn is one of these locks. If the drop does not take the internal lock, its notification
+/// may come before the other writer sleeps, and that writer hangs.
 pub fn dropped_turn_of_a_full_thread_wakes_a_writer() -> Scenario<RefusedState<OneTurn>> {
     let full = |shared: &RefusedState<OneTurn>| {
         let turn = granted(shared.object.write());
@@ -293,7 +280,8 @@ pub fn refused_turn_of_a_full_thread_wakes_a_writer() -> Scenario<RefusedState<O
     Scenario::new("refused_turn_of_a_full_thread_wakes_a_writer", participants)
 }
 
-/// Dropping a permit wakes an acquirer, even if the thread holds the maximum number of robust locks.
+/// Dropping a permit wakes an acquirer, even if the thread holds the maximum number of robust
+/// locks.
 ///
 /// The permit is one of these locks. If the drop does not take the internal lock, its notification
 /// may come before the acquirer sleeps, and the acquirer hangs.

@@ -15,8 +15,8 @@ use crate::sync::{
 };
 use core::mem::offset_of;
 
-/// The handles of both sides. A handle is registered under the channel's lock. Its registration ends
-/// without the lock, when the handle is dropped or its process dies.
+/// The handles of both sides. A handle is registered under the channel's lock. Its registration
+/// ends without the lock, when the handle is dropped or its process dies.
 #[repr(C)]
 pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
     senders: Handles<MAX_ENDPOINTS>,

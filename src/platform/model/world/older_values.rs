@@ -2,8 +2,8 @@
 //!
 //! A value is older if a process has overwritten it. The values of a word that were overwritten
 //! before the last heavy barrier can no longer be read, except by a process to which the kernel
-//! refuses the barrier. A process cannot read a value that is older than one that it has read behind
-//! a light barrier or has overwritten itself.
+//! refuses the barrier. If a process has read a value behind a light barrier, or has overwritten
+//! it, the process cannot read older values.
 
 use super::lifecycle::{current, is_alive, step};
 use super::state::{KERNEL, Word, World, with};
