@@ -441,6 +441,7 @@ where
 
 /// Wakes one waiter if one item or slot became available, and all waiters if several did.
 #[inline]
+#[cfg_attr(loom, track_caller)]
 fn notify(condvar: &impl RawCondvar, count: usize) {
     match count {
         1 => condvar.notify_one(),

@@ -20,7 +20,9 @@
 //! - Do not use a lock of std, a thread-local or a static for shared state, because the model does
 //!   not see accesses to them.
 //! - Mark each function that wraps an operation on shared memory with `#[track_caller]`, so that
-//!   the record of an execution names the caller.
+//!   the record of an execution names the caller. Outside of this folder, mark each function that
+//!   notifies or releases for its caller with `#[cfg_attr(loom, track_caller)]`, so that
+//!   `ci/weaken` changes each of its calls.
 //!
 //! Both implementations export the same names. CI builds both, so a missing name fails a build.
 //!

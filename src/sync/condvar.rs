@@ -158,6 +158,7 @@ impl Condvar {
 
     /// Wakes one waiter, if there is one. Makes no system call if there are no sleepers.
     #[inline]
+    #[cfg_attr(loom, track_caller)]
     pub fn notify_one(&self) {
         // A load is enough here, because the lock orders this load after a waiter's write of
         // `WAITERS`.
@@ -169,6 +170,7 @@ impl Condvar {
 
     /// Wakes all waiters. Makes no system call if there are no sleepers.
     #[inline]
+    #[cfg_attr(loom, track_caller)]
     pub fn notify_all(&self) {
         let word = load_latest(&self.word);
         if has_waiters(word) {
@@ -277,6 +279,7 @@ impl Condvar {
     }
 
     #[cold]
+    #[cfg_attr(loom, track_caller)]
     fn notify_one_waiter(&self, word: u32) {
         let after = |word| after_notification(word) | (word & SLEEPERS);
         let before = self.update(word, after);
@@ -286,6 +289,7 @@ impl Condvar {
     }
 
     #[cold]
+    #[cfg_attr(loom, track_caller)]
     fn notify_all_waiters(&self, word: u32) {
         if self.update(word, after_notification) & SLEEPERS != 0 {
             futex::wake(&self.word, ALL);

@@ -165,6 +165,7 @@ impl RawMutex {
     }
 
     #[cold]
+    #[cfg_attr(loom, track_caller)]
     fn wake_one(&self) {
         futex::wake(&self.state, 1);
     }

@@ -207,6 +207,7 @@ impl Semaphore {
     /// # Errors
     /// Fails if there would be more than [`MAX_PERMITS`] permits. The semaphore is then unchanged.
     #[inline]
+    #[cfg_attr(loom, track_caller)]
     pub fn release(&self, count: u32) -> Result<(), PermitOverflow> {
         if count == 0 {
             return Ok(());
@@ -216,7 +217,12 @@ impl Semaphore {
 
     /// Adds permits. The first attempt expects that the state of the semaphore is `hint`.
     #[inline]
+    #[cfg_attr(loom, track_caller)]
     fn release_at(&self, hint: u32, count: u32) -> Result<(), PermitOverflow> {
+        // Release pairs with the Acquire of `acquire_at`: the acquiring thread sees this thread's
+        // earlier writes. The call is in a closure, so that models weaken this line and not the
+        // caller's line.
+        let exchange = |from, to| self.state.compare_exchange(from, to, Release, Relaxed);
         let mut state = hint;
         loop {
             let held = state / PERMIT;
@@ -224,12 +230,7 @@ impl Semaphore {
                 return self.fail_release(state, count);
             }
             let released = (state & !WAITERS) + count * PERMIT;
-            // Release pairs with the Acquire of `acquire_at`: the acquiring thread sees this
-            // thread's earlier writes.
-            match self
-                .state
-                .compare_exchange(state, released, Release, Relaxed)
-            {
+            match exchange(state, released) {
                 Ok(_) => break,
                 Err(found) => state = found,
             }
@@ -241,12 +242,14 @@ impl Semaphore {
     }
 
     #[cold]
+    #[cfg_attr(loom, track_caller)]
     fn wake_one(&self) {
         futex::wake(&self.state, 1);
     }
 
     /// Returns an overflow error, or tries the release again if `state` was only a wrong hint.
     #[cold]
+    #[cfg_attr(loom, track_caller)]
     fn fail_release(&self, state: u32, added: u32) -> Result<(), PermitOverflow> {
         match self.state.compare_exchange(state, state, Relaxed, Relaxed) {
             Ok(_) => Err(PermitOverflow {

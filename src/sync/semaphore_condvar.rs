@@ -211,6 +211,7 @@ fn acquire(semaphore: &impl RawSemaphore) {
 
 /// Releases permits. The semaphore has space for these permits, because the same number of permits
 /// was acquired before.
+#[cfg_attr(loom, track_caller)]
 fn release(semaphore: &impl RawSemaphore, count: u32) {
     let _ = semaphore.release(count);
 }

@@ -159,9 +159,11 @@ pub trait RawCondvar: Sync {
     }
 
     /// Wakes one waiter, if there is one.
+    #[cfg_attr(loom, track_caller)]
     fn notify_one(&self);
 
     /// Wakes all waiters.
+    #[cfg_attr(loom, track_caller)]
     fn notify_all(&self);
 }
 
@@ -204,6 +206,7 @@ pub trait RawSemaphore: Sync {
     ///
     /// # Errors
     /// Fails if the semaphore cannot count that many permits. The semaphore is then unchanged.
+    #[cfg_attr(loom, track_caller)]
     fn release(&self, count: u32) -> Result<(), PermitOverflow>;
 }
 

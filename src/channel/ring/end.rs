@@ -189,11 +189,13 @@ impl RingEnd {
     /// Wakes the owner of this end if the owner sleeps. If the owner is about to sleep, ensures
     /// that the owner observes the change first.
     #[cold]
+    #[cfg_attr(loom, track_caller)]
     pub(super) fn wake(&self) {
         // Release pairs with the Acquire in `sleep_unless`: if the owner sets `ASLEEP` after this
-        // operation, it observes the change.
-        let before = self.flags.fetch_and(!ASLEEP, Release);
-        if before & ASLEEP != 0 {
+        // operation, it observes the change. The call is in a closure, so that models weaken this
+        // line and not the caller's line.
+        let clear_asleep = || self.flags.fetch_and(!ASLEEP, Release);
+        if clear_asleep() & ASLEEP != 0 {
             futex::wake(&self.flags, 1);
         }
     }

@@ -554,6 +554,7 @@ impl RawRobustMutex {
     }
 
     #[cold]
+    #[cfg_attr(loom, track_caller)]
     fn wake(&self, count: u32) {
         futex::wake(self.word.word(), count);
     }
