@@ -13,6 +13,7 @@ pub fn models() -> Vec<Model> {
     };
     let mut models = sizes::<Bounded<1>, Bounded<2>>("bounded", |one| one);
     models.extend(sizes::<Monitor<1>, Monitor<2>>("monitor", monitor));
+    models.push(refused::<Monitor<1>>("monitor"));
     models.extend(three_slots::<Bounded<3>>("bounded"));
     models.extend(three_slots::<Monitor<3>>("monitor"));
     models.push(Model::new("buffers", buffer::rejects_invalid_capacities));
@@ -97,6 +98,16 @@ where
     One: Unregistered<Item = u64> + ShmSafe + 'static,
 {
     let scenario = buffer::single_items_and_batches_share_a_slot::<One>;
+    Model::new(&format!("{name}<1>"), scenario).bounded(2)
+}
+
+/// Returns the model of a receiver that times out at the internal lock of a buffer on condition
+/// variables.
+pub fn refused<One>(name: &str) -> Model
+where
+    One: Unregistered<Item = u64> + ShmSafe + 'static,
+{
+    let scenario = buffer::refused_receiver_passes_its_notification_on::<One>;
     Model::new(&format!("{name}<1>"), scenario).bounded(2)
 }
 

@@ -30,6 +30,7 @@ pub fn models() -> Vec<Model> {
             2,
             &[
                 "keeps_order",
+                "disconnection_by_death_follows_the_last_item",
                 "timed_out_receiver_takes_no_item",
                 "timed_out_sender_keeps_its_item",
             ],

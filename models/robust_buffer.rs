@@ -1,7 +1,7 @@
 //! Models of the robust buffers. They run the contract of all buffers and the scenarios with
 //! deaths.
 
-use crate::buffer::{CLOSING_AND_TIMEOUTS, mixed};
+use crate::buffer::{CLOSING_AND_TIMEOUTS, mixed, refused};
 use crate::collector::{Collector, finish_sizes};
 use interlatch::ShmSafe;
 use interlatch::channel::Unregistered;
@@ -13,6 +13,7 @@ pub fn models() -> Vec<Model> {
     [
         sizes::<RobustBounded<1>, RobustBounded<2>>("robust_bounded"),
         sizes::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
+        vec![refused::<RobustMonitor<1>>("robust_monitor")],
         deaths::<RobustBounded<1>, RobustBounded<2>>("robust_bounded"),
         deaths::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
         three_slots::<RobustBounded<3>>("robust_bounded"),

@@ -34,6 +34,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(one_process_creates_and_all_find(2));
     stage.run(one_process_creates_and_all_find(3));
     stage.run(unbuilt_object_is_not_found());
+    stage.run(listed_object_is_built());
     stage.run(one_process_builds_and_all_see_it(2));
     stage.run(one_process_builds_and_all_see_it(3));
     stage.run(half_built_object_is_not_visible());
@@ -125,6 +126,22 @@ pub fn unbuilt_object_is_not_found() -> Scenario<DirectoryState> {
         vec![create_or_find::<0> as fn(&DirectoryState), find],
     )
     .victims(&[0])
+}
+
+/// A process that sees an object in the list, whatever its name, sees it completely built.
+///
+/// A reader that sees an entry too early may read older values of its words. It then finds no
+/// object with the expected name, and such a search notices nothing.
+pub fn listed_object_is_built() -> Scenario<DirectoryState> {
+    let list = |shared: &DirectoryState| {
+        if shared.directory.objects().next().is_some() {
+            assert_eq!(shared.object.get(), BUILT);
+        }
+    };
+    Scenario::new(
+        "listed_object_is_built",
+        vec![create_or_find::<0> as fn(&DirectoryState), list],
+    )
 }
 
 const MARKED: u64 = 7;

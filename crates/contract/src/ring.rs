@@ -263,6 +263,7 @@ pub fn all_with_one_slot<R: Ring>(stage: &mut impl Stage) {
     stage.run(timed_out_sender_keeps_its_item::<R>());
     stage.run(admits_one_sender_and_one_receiver::<R>());
     stage.run(receiver_death_disconnects_the_sender::<R>());
+    stage.run(disconnection_by_death_follows_the_last_item::<R>());
 }
 
 /// Runs the scenarios of a ring that need two slots.
@@ -464,6 +465,32 @@ pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R
         assert!(sent == 0 || got == 12, "sent {sent} items, received {got}");
         let is_dead = shared.sent[1].get() == 1;
         assert!(got == 12 || is_dead, "items of a living sender are lost");
+    })
+    .victims(&[0])
+}
+
+/// A receiver that finds no item and a dead sender has missed no item.
+///
+/// The sender is killed at any step, also after it has sent its item. The receiver looks once.
+pub fn disconnection_by_death_follows_the_last_item<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
+        shared.send(&mut sender, &[1], Timeout::NonBlocking);
+    };
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
+        if receiver.recv(&mut [0], Timeout::NonBlocking) == Err(RecvTimeoutError::Disconnected) {
+            shared.sent[1].set(1);
+        }
+    };
+    Scenario::new(
+        "disconnection_by_death_follows_the_last_item",
+        vec![send as fn(&RingState<R>), receive],
+    )
+    .choices(8)
+    .verify(|shared| {
+        let (sent, is_disconnected) = (shared.sent[0].get(), shared.sent[1].get() == 1);
+        assert!(sent == 0 || !is_disconnected, "the last item is lost");
     })
     .victims(&[0])
 }

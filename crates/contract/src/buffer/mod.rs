@@ -25,7 +25,8 @@ pub use items::{
     rejects_invalid_capacities, two_receivers_share_the_items,
 };
 pub use timeouts::{
-    handles_extreme_timeouts, timed_operations_lose_no_item, timed_out_receiver_takes_no_item,
+    handles_extreme_timeouts, refused_receiver_passes_its_notification_on,
+    timed_operations_lose_no_item, timed_out_receiver_takes_no_item,
     timed_out_sender_keeps_its_item,
 };
 
@@ -76,6 +77,10 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(single_items_and_batches_share_a_slot::<Monitor<1>>());
     stage.run(single_items_and_batches_share_a_slot::<RobustBounded<1>>());
     stage.run(single_items_and_batches_share_a_slot::<RobustMonitor<1>>());
+    stage.run(refused_receiver_passes_its_notification_on::<Monitor<1>>());
+    stage.run(refused_receiver_passes_its_notification_on::<
+        RobustMonitor<1>,
+    >());
 }
 
 /// Runs the scenarios of a bounded buffer that need three slots.

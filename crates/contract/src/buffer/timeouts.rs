@@ -27,6 +27,28 @@ pub fn timed_out_receiver_takes_no_item<B: Unregistered<Item = u64>>() -> Scenar
         .choices(8)
 }
 
+/// A receiver that cannot lock the buffer again before its timeout passes its notification on.
+///
+/// One of two receivers has a timeout. A process sends one item and then holds the internal lock
+/// for another operation. If that receiver is woken for the item, and times out while it waits for
+/// the lock, the other receiver must be woken instead.
+pub fn refused_receiver_passes_its_notification_on<B: Unregistered<Item = u64>>()
+-> Scenario<BufferState<B>> {
+    let with_timeout = |shared: &BufferState<B>| {
+        if let Ok(item) = shared.buffer.recv_unregistered(short_timeout()) {
+            send(shared, item);
+        }
+    };
+    let sender = |shared: &BufferState<B>| {
+        send(shared, 1);
+        assert!(shared.buffer.len() <= 1);
+    };
+    let participants = vec![with_timeout, receive_as::<B, 0>, sender];
+    Scenario::new("refused_receiver_passes_its_notification_on", participants)
+        .verify(|shared| assert_eq!((sum_received(shared), sum_left(shared)), (1, 0)))
+        .choices(8)
+}
+
 /// A sender that times out gets its item back, and the buffer does not contain the item.
 ///
 /// One of two senders has a timeout. The sum of the received items must equal the sum of the items
