@@ -66,7 +66,7 @@ struct Finder<'a> {
 }
 
 /// Returns the range of a syntax node.
-fn span(node: &impl Spanned) -> Span {
+pub fn span(node: &impl Spanned) -> Span {
     node.span().byte_range()
 }
 
@@ -158,8 +158,17 @@ impl Finder<'_> {
     }
 }
 
+/// Returns the name of a type without its path and parameters.
+pub fn type_name(of: &syn::Type) -> String {
+    let name = match of {
+        syn::Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()),
+        _ => None,
+    };
+    name.unwrap_or_else(|| "_".into())
+}
+
 /// Whether an item is only for tests.
-fn is_test(attributes: &[syn::Attribute]) -> bool {
+pub fn is_test(attributes: &[syn::Attribute]) -> bool {
     let is_test = |attribute: &syn::Attribute| match &attribute.meta {
         syn::Meta::Path(path) => path.is_ident("test"),
         syn::Meta::List(list) => {
@@ -189,11 +198,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         {
             return;
         }
-        let name = match &*item.self_ty {
-            syn::Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()),
-            _ => None,
-        };
-        self.function.push(name.unwrap_or_else(|| "_".into()));
+        self.function.push(type_name(&item.self_ty));
         syn::visit::visit_item_impl(self, item);
         self.function.pop();
     }

@@ -6,6 +6,7 @@
 //! or the mutant changes no promise. `ci/mutants.json` lists the mutants of the second kind, with
 //! reasons.
 
+mod calls;
 mod edit;
 mod exceptions;
 mod find;
@@ -13,6 +14,7 @@ mod mutant;
 mod programs;
 mod report;
 mod run;
+mod sites;
 mod tree;
 
 use clap::Parser;
@@ -38,6 +40,10 @@ struct Options {
     /// Only check that each exception names an existing mutant.
     #[arg(long)]
     check_exceptions: bool,
+
+    /// Only print the calls that `ci/weaken` weakens, and its exceptions, as JSON.
+    #[arg(long)]
+    sites: bool,
 
     /// Run only this number of mutants, chosen by the seed.
     #[arg(long)]
@@ -78,6 +84,8 @@ struct Options {
 
 /// The list of exceptions.
 const EXCEPTIONS: &str = "ci/mutants.json";
+/// The list of exceptions that only `ci/weaken` has.
+const SITE_EXCEPTIONS: &str = "ci/weaken.json";
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
@@ -95,6 +103,12 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let root = std::env::current_dir()?;
     let exceptions = exceptions::read(Path::new(EXCEPTIONS), &options.folders)?;
     let found = tree::mutants(&root, &options.folders)?;
+    let groups = sites::read(Path::new(SITE_EXCEPTIONS), &options.folders)?;
+    let sites = sites::list(&found, &exceptions, &groups)?;
+    if options.sites {
+        println!("{}", serde_json::to_string(&sites)?);
+        return Ok(true);
+    }
     let all: Vec<Mutant> = found.into_iter().flat_map(|file| file.mutants).collect();
     if options.list {
         all.iter().for_each(|mutant| println!("{mutant}"));

@@ -50,6 +50,7 @@ mod child;
 mod children;
 mod cli;
 mod context;
+mod expected;
 mod failure_page;
 mod failure_text;
 mod html;

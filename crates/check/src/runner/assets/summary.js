@@ -126,9 +126,9 @@ function knownBugs() {
 
 function weakeningTable() {
   if (weakenings.length === 0) return;
-  const rows = weakenings.map(({ site, source, change, caught }) => row(
-    element("td", site, "code"), element("td", source, "code source"), change,
-    element("span", caught ? caught.model : "no model", `badge ${caught ? "good" : "bad"}`),
+  const rows = weakenings.map(({ site, source, caught, reason }) => row(
+    element("td", `${site.file}:${site.line}`, "code"), element("td", source, "code source"), site.change,
+    element("span", caught ? caught.model : reason ?? "no model", `badge ${caught || reason ? "good" : "bad"}`),
     caught ? caught.kind.replace(/(?<=.)([A-Z])/g, " $1").toLowerCase() : "", caught ? number(caught.executions) : ""));
   const note = summary.is_of_one_build ? [] : [element("p", "Another build of the models produced this table.", "faint")];
   add("Weakenings: each memory ordering and each wake-up, one at a time", ...note,
