@@ -26,7 +26,35 @@ pub const MAX_HELD: usize = 8;
 
 /// A word that the kernel recovers when its owner dies.
 #[derive(Debug)]
-pub struct RobustWord(AtomicU32);
+pub struct RobustWord {
+    word: AtomicU32,
+    link: Link,
+}
+
+/// The link from a word to the next word of the same list, which loom checks for data races.
+///
+/// On Linux, the link lies behind the word in shared memory. A thread writes the link when it adds
+/// the word to its list. Until the thread has removed the word, the kernel may read the link. So a
+/// thread that keeps a word in its list after the release races with the next owner, and so does a
+/// thread that adds a word before the acquisition. Accesses of the link are no steps of their own:
+/// loom checks their order without further executions.
+#[derive(Debug)]
+struct Link(loom::cell::UnsafeCell<()>);
+
+// SAFETY: the cell contains no data.
+unsafe impl Sync for Link {}
+
+impl Link {
+    #[track_caller]
+    fn write(&self) {
+        self.0.with_mut(|_| ());
+    }
+
+    #[track_caller]
+    fn read_by_kernel(&self) {
+        self.0.with(|_| ());
+    }
+}
 
 impl RobustWord {
     /// Creates a word with this value.
@@ -35,12 +63,15 @@ impl RobustWord {
     /// The word is neither moved nor freed while a process holds it.
     #[track_caller]
     pub unsafe fn new(value: u32) -> Self {
-        Self(AtomicU32::new(value))
+        Self {
+            word: AtomicU32::new(value),
+            link: Link(loom::cell::UnsafeCell::new(())),
+        }
     }
 
     /// Returns the atomic word.
     pub fn word(&self) -> &AtomicU32 {
-        &self.0
+        &self.word
     }
 
     fn address(&self) -> *const () {
@@ -178,9 +209,15 @@ fn platform_step(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut R
 }
 
 #[track_caller]
-fn apply(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustLists)) {
-    let word = word.0.number();
+fn apply(robust: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustLists)) {
+    let word = robust.word.number();
     world::record(Location::caller(), Action::Robust { word, step });
+    match step {
+        RobustStep::Link => robust.link.write(),
+        // Until this step, the kernel may read the link.
+        RobustStep::Unlink => robust.link.read_by_kernel(),
+        _ => {}
+    }
     world::robust_lists(change);
 }
 
@@ -267,7 +304,7 @@ fn change_owner(word: &RobustWord, thread: u32) {
     let mut found = thread;
     while found & OWNER == thread {
         let kept = (found & !OWNER) | keeper_id();
-        match word.0.compare_exchange(found, kept, Relaxed, Relaxed) {
+        match word.word.compare_exchange(found, kept, Relaxed, Relaxed) {
             Ok(_) => return,
             Err(newer) => found = newer,
         }
@@ -336,10 +373,10 @@ fn mark_owner_died(word: &RobustWord, owner: u32) {
     while found & OWNER == owner {
         let marked = (found & WAITERS) | OWNER_DIED;
         // Release pairs with the Acquire of the next owner.
-        match word.0.compare_exchange(found, marked, Release, Relaxed) {
+        match word.word.compare_exchange(found, marked, Release, Relaxed) {
             Ok(_) if found & WAITERS == 0 => return,
             Ok(_) => {
-                futex::wake(&word.0, 1);
+                futex::wake(&word.word, 1);
                 return;
             }
             Err(newer) => found = newer,
@@ -365,11 +402,15 @@ pub(super) fn exit() {
 
 /// Recovers the words of one dead thread.
 fn walk(RobustList { held, pending }: RobustList, thread: u32) {
-    for address in held.iter().rev().filter(|held| Some(**held) != pending) {
+    for address in held.iter().rev() {
         // SAFETY: the words are part of the scenario's state, which lives longer than the
         // scenario's processes.
         let word = unsafe { RobustWord::from_address(*address) };
-        handle_death(word, thread, RobustStep::KernelFindsHeld);
+        // As in the kernel, before the word gets another owner.
+        word.link.read_by_kernel();
+        if Some(*address) != pending {
+            handle_death(word, thread, RobustStep::KernelFindsHeld);
+        }
     }
     if let Some(address) = pending {
         // SAFETY: the words are part of the scenario's state, which lives longer than the
@@ -381,7 +422,7 @@ fn walk(RobustList { held, pending }: RobustList, thread: u32) {
 
 fn handle_death(robust: &RobustWord, dead: u32, step: RobustStep) {
     let site = Location::caller();
-    let word = &robust.0;
+    let word = &robust.word;
     world::record(
         site,
         Action::Robust {
