@@ -103,11 +103,12 @@ impl<'a, P> SlotOrder<'a, P> {
     #[inline]
     pub(super) fn pass_on(&self, from: PairSide, index: usize, number: u64) {
         self.commit(&self.lists.are_complete, 0);
+        let is_removed = self.remove(from, index);
         self.commit(&self.slots[index].number, number);
         // If a faulty process changed the list, the slot may be missing from the list. The lists
         // then stay marked as incomplete.
-        if self.remove(from, index) {
-            self.append(from.other(), index);
+        if is_removed {
+            self.append(index);
             self.commit(&self.lists.are_complete, 1);
         }
     }
@@ -159,8 +160,12 @@ impl<'a, P> SlotOrder<'a, P> {
         false
     }
 
-    fn append(&self, side: PairSide, index: usize) {
-        let (list, link) = (self.list(side), index as u64 + 1);
+    /// Appends the slot to the list of the side to which its number assigns it.
+    fn append(&self, index: usize) {
+        let (list, link) = (
+            self.list(self.side_of(&self.slots[index])),
+            index as u64 + 1,
+        );
         self.write(&self.slots[index].next, END);
         let last = self.linked(self.read(&list.last));
         let end = last.map_or(&list.first, |slot| &slot.next);
@@ -178,8 +183,8 @@ impl<'a, P> SlotOrder<'a, P> {
             self.write(&list.first, END);
             self.write(&list.last, END);
         }
-        for (number, index) in numbers {
-            self.append(PairSide::from_number(number), index);
+        for (_, index) in numbers {
+            self.append(index);
         }
         self.commit(&self.lists.are_complete, 1);
     }
