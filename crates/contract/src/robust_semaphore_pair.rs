@@ -246,8 +246,13 @@ pub fn every_turn_method_takes_a_turn() -> Scenario<RobustPairState<1>> {
         none(pair.try_write(), "nothing was read");
         for timeout in expired_timeouts() {
             none(pair.write_with(timeout), "nothing was read");
+            drop(granted(pair.read_with(timeout)));
         }
         assert_eq!(read(shared, granted(pair.try_read())), 1);
+        for timeout in expired_timeouts() {
+            none(pair.read_with(timeout), "nothing was written");
+            drop(granted(pair.write_with(timeout)));
+        }
         write(shared, granted(pair.write_timeout(second)), 2);
         let turn = granted(pair.read_timeout(Duration::MAX));
         none(pair.try_read(), "the turn is taken");

@@ -3,7 +3,7 @@
 //! A send does not wait for a receiver, and the list of segments is consistent after the death of
 //! any process.
 
-use super::{Destination, RaceCell, Scenario, Stage, initial, short_timeout};
+use super::{Destination, RaceCell, Scenario, Stage, expired_timeouts, initial, short_timeout};
 use interlatch::channel::{
     ChannelError, Direction, GrowthLimit, RecvTimeoutError, Segment, SegmentList, Segments,
     SendTimeoutError, Slot,
@@ -315,8 +315,17 @@ fn sum(numbers: &[RaceCell; 2]) -> u64 {
 }
 
 /// A queue grows up to its limit, returns its items in order, and can be filled again.
+///
+/// A receiver with an expired timeout takes an item that it finds, and otherwise fails.
 pub fn grows_to_its_limit_and_shrinks<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
-    let alone = |shared: &SegmentListState<Q>| assert_eq!(drain_and_check(shared), 0);
+    let alone = |shared: &SegmentListState<Q>| {
+        for timeout in expired_timeouts() {
+            assert_eq!(shared.queue.receive(timeout), Ok(None));
+            assert!(shared.queue.send(1), "the queue is empty");
+            assert_eq!(shared.queue.receive(timeout), Ok(Some(1)));
+        }
+        assert_eq!(drain_and_check(shared), 0);
+    };
     Scenario::new("grows_to_its_limit_and_shrinks", vec![alone])
 }
 

@@ -120,13 +120,17 @@ fn every_slot_is_free<B: Unregistered<Item = u64>>(buffer: &B) {
     }
 }
 
-/// A call with an expired timeout tries once without waiting. A call with the longest timeout
-/// passes an item without waiting if it can.
+/// A call with an expired or the longest timeout passes an item without waiting if it can. A call
+/// with an expired timeout otherwise fails.
 pub fn handles_extreme_timeouts<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let alone = |shared: &BufferState<B>| {
         for timeout in expired_timeouts() {
             let nothing = shared.buffer.recv_unregistered(timeout);
             assert_eq!(nothing, Err(RecvTimeoutError::Timeout));
+        }
+        for timeout in expired_timeouts() {
+            assert_eq!(shared.buffer.send_unregistered(8, timeout), Ok(()));
+            assert_eq!(shared.buffer.recv_unregistered(timeout), Ok(8));
         }
         for item in 0..shared.buffer.capacity() as u64 {
             assert_eq!(
