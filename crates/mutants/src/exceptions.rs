@@ -1,6 +1,7 @@
 //! The list of mutants that change no promise, with reasons.
 
 use crate::mutant::{Key, Mutant};
+use crate::selection::Selection;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::error::Error;
@@ -16,13 +17,14 @@ pub struct Exception {
     pub mutants: Vec<Key>,
 }
 
-/// Reads the exceptions in files whose paths begin with one of the folders.
-pub fn read(file: &Path, folders: &[String]) -> Result<Vec<Exception>, Box<dyn Error>> {
+/// Reads the exceptions in the selected files.
+pub fn read(file: &Path, selection: &Selection) -> Result<Vec<Exception>, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut exceptions: Vec<Exception> = serde_json::from_str(&text)?;
-    let is_inside = |key: &Key| folders.iter().any(|folder| key.file.starts_with(folder));
     for exception in &mut exceptions {
-        exception.mutants.retain(is_inside);
+        exception
+            .mutants
+            .retain(|key| selection.contains(&key.file));
     }
     Ok(exceptions)
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,6 +29,8 @@ pub struct Program {
     pub duration: Duration,
     /// The numbers of the mutants that it reaches.
     pub reached: BTreeSet<usize>,
+    /// How many executions it explores without a mutant, if it is a model.
+    pub executions: u64,
 }
 
 /// How a program ended.
@@ -43,20 +45,20 @@ pub enum End {
 impl Program {
     /// Runs the program with a mutant, for at most `limit`.
     pub fn run(&self, mutant: &Mutant, limit: Duration) -> Result<End, Box<dyn Error>> {
-        self.run_with(
-            "INTERLATCH_MUTANT",
-            mutant.number.to_string().as_ref(),
-            limit,
-        )
+        let number = mutant.number.to_string();
+        Ok(self
+            .run_with("INTERLATCH_MUTANT", number.as_ref(), limit)?
+            .0)
     }
 
+    /// Runs the program. Returns its end and its output.
     fn run_with(
         &self,
         variable: &str,
         value: &OsStr,
         limit: Duration,
-    ) -> Result<End, Box<dyn Error>> {
-        let output = tempfile::tempfile()?;
+    ) -> Result<(End, String), Box<dyn Error>> {
+        let mut output = tempfile::tempfile()?;
         // `timeout` kills the whole process group.
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", &format!("{}", limit.as_secs_f64())]);
@@ -68,40 +70,60 @@ impl Program {
             .stdout(output.try_clone()?)
             .stderr(output.try_clone()?);
         let status = command.status()?;
-        match status.success() {
-            true => Ok(End::Passed),
-            false => Ok(End::Failed(describe(status.code(), output))),
-        }
+        let mut text = Vec::new();
+        output.rewind()?;
+        output.read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let end = match status.success() {
+            true => End::Passed,
+            false => End::Failed(describe(status.code(), &text)),
+        };
+        Ok((end, text))
     }
 
     /// Runs the program without a mutant, and finds the mutants that it reaches.
     pub fn measure(&mut self, limit: Duration) -> Result<End, Box<dyn Error>> {
         let reached = tempfile::NamedTempFile::new()?;
         let begin = Instant::now();
-        let end = self.run_with("INTERLATCH_REACHED", reached.path().as_os_str(), limit)?;
+        let (end, output) =
+            self.run_with("INTERLATCH_REACHED", reached.path().as_os_str(), limit)?;
         self.duration = begin.elapsed();
         let text = fs::read_to_string(reached.path())?;
         self.reached = text.lines().filter_map(|line| line.parse().ok()).collect();
+        let explored = reports(&output).filter_map(|it| it["Explored"]["executions"].as_u64());
+        self.executions = explored.sum();
         Ok(end)
+    }
+
+    /// Returns the same model, which is to be explored up to the bound that it sets itself.
+    pub fn at_own_bound(&self) -> Self {
+        let exec = self.arguments.iter().filter(|it| it.starts_with("--exec"));
+        let mut arguments: Vec<String> = exec.cloned().collect();
+        // Without time for a sweep, the bound does not rise further.
+        arguments.push("--sweep-seconds=0".into());
+        Self {
+            arguments,
+            ..self.clone()
+        }
     }
 }
 
+/// Returns what a model reports about its explorations and its failure.
+fn reports(output: &str) -> impl Iterator<Item = Value> {
+    let lines = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("#interlatch "));
+    lines.filter_map(|line| serde_json::from_str(line).ok())
+}
+
 /// Describes a failure by the exit status and the output.
-fn describe(code: Option<i32>, mut output: File) -> String {
-    let mut bytes = Vec::new();
-    let read = output
-        .rewind()
-        .and_then(|()| output.read_to_end(&mut bytes));
-    let text = String::from_utf8_lossy(&bytes);
-    if read.is_err() || code.is_none_or(|code| code == 137) {
+fn describe(code: Option<i32>, output: &str) -> String {
+    if code.is_none_or(|code| code == 137) {
         return "does not end".into();
     }
-    let kind = text.lines().find_map(|line| {
-        let report: Value = serde_json::from_str(line.strip_prefix("#interlatch ")?).ok()?;
-        Some(report["Failure"]["kind"].as_str()?.to_owned())
-    });
+    let kind = reports(output).find_map(|it| Some(it["Failure"]["kind"].as_str()?.to_owned()));
     let failed = || {
-        let mut tests = text.lines().filter(|line| line.ends_with("FAILED"));
+        let mut tests = output.lines().filter(|line| line.ends_with("FAILED"));
         tests.next().map(str::to_owned)
     };
     kind.or_else(failed)
@@ -173,6 +195,7 @@ fn build(tree: &Path, flags: &str, arguments: &[&str]) -> Result<Vec<Program>, B
                 folder: manifest.parent().unwrap_or(tree).to_owned(),
                 duration: Duration::ZERO,
                 reached: BTreeSet::new(),
+                executions: 0,
             });
         }
     }

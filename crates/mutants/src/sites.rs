@@ -4,6 +4,7 @@ use crate::calls::{self, Call, CallKey};
 use crate::exceptions::Exception;
 use crate::find::Found;
 use crate::mutant::{Change, Key};
+use crate::selection::Selection;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::fs;
@@ -53,15 +54,11 @@ struct Excepted {
     call: CallKey,
 }
 
-/// Reads the exceptions in files whose paths begin with one of the folders.
-pub fn read(file: &Path, folders: &[String]) -> Result<Vec<Group>, Box<dyn Error>> {
+/// Reads the exceptions in the selected files.
+pub fn read(file: &Path, selection: &Selection) -> Result<Vec<Group>, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut groups: Vec<Group> = serde_json::from_str(&text)?;
-    let is_inside = |site: &Excepted| {
-        folders
-            .iter()
-            .any(|folder| site.call.file.starts_with(folder))
-    };
+    let is_inside = |site: &Excepted| selection.contains(&site.call.file);
     groups
         .iter_mut()
         .for_each(|group| group.sites.retain(is_inside));

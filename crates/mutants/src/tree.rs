@@ -3,6 +3,7 @@
 use crate::edit::{mutants_at, render};
 use crate::find::{Found, find};
 use crate::mutant::{Key, Mutant};
+use crate::selection::Selection;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -14,19 +15,19 @@ use std::{fs, io};
 /// the constant `MUTANTS` that it uses.
 const SWITCH: &str = include_str!("switch.rs");
 
-/// Returns the mutants of the files whose paths begin with one of the folders.
-pub fn mutants(root: &Path, folders: &[String]) -> Result<Vec<Found>, Box<dyn Error>> {
-    find_all(root, folders, &|_| false)
+/// Returns the mutants of the selected files.
+pub fn mutants(root: &Path, selection: &Selection) -> Result<Vec<Found>, Box<dyn Error>> {
+    find_all(root, selection, &|_| false)
 }
 
 fn find_all(
     root: &Path,
-    folders: &[String],
+    selection: &Selection,
     left_out: &dyn Fn(&Key) -> bool,
 ) -> Result<Vec<Found>, Box<dyn Error>> {
     let mut all: Vec<Found> = Vec::new();
     for file in tracked_files(root)? {
-        if file.ends_with(".rs") && folders.iter().any(|folder| file.starts_with(folder)) {
+        if file.ends_with(".rs") && selection.contains(&file) {
             let text = fs::read_to_string(root.join(&file))?;
             let first = 1 + all.iter().map(|found| found.mutants.len()).sum::<usize>();
             let found = find(&file, text, first, left_out);
@@ -55,17 +56,17 @@ pub struct Tree {
     pub root: PathBuf,
     /// The mutants that have a switch.
     pub mutants: Vec<Mutant>,
-    /// The number of mutants that do not compile.
-    pub rejected: usize,
+    /// The mutants that do not compile.
+    pub rejected: BTreeSet<Key>,
 }
 
 impl Tree {
     /// Copies the workspace, adds the switches, and removes mutants until the copy compiles.
-    pub fn new(from: &Path, to: &Path, folders: &[String]) -> Result<Self, Box<dyn Error>> {
-        let all = mutants(from, folders)?;
+    pub fn new(from: &Path, to: &Path, selection: &Selection) -> Result<Self, Box<dyn Error>> {
+        let all = mutants(from, selection)?;
         let count: usize = all.iter().map(|found| found.mutants.len()).sum();
         for file in tracked_files(from)? {
-            if !folders.iter().any(|folder| file.starts_with(folder)) {
+            if !selection.contains(&file) {
                 let mut text = fs::read(from.join(&file))?;
                 if file == "src/lib.rs" {
                     text.extend(SWITCH.bytes());
@@ -77,7 +78,7 @@ impl Tree {
         }
         let mut rejected: BTreeSet<Key> = BTreeSet::new();
         loop {
-            let found = find_all(from, folders, &|key| rejected.contains(key))?;
+            let found = find_all(from, selection, &|key| rejected.contains(key))?;
             for file in &found {
                 let text = render(&file.text, 0..file.text.len(), &file.edits);
                 write_if_changed(&to.join(&file.file), text.as_bytes())?;
@@ -88,7 +89,7 @@ impl Tree {
                 return Ok(Self {
                     root: to.to_owned(),
                     mutants,
-                    rejected: rejected.len(),
+                    rejected,
                 });
             }
             eprintln!("{} mutants do not compile", faulty.len());
