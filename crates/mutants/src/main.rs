@@ -10,6 +10,7 @@
 mod calls;
 mod edit;
 mod exceptions;
+mod figures;
 mod find;
 mod mutant;
 mod phases;
@@ -39,13 +40,19 @@ struct Options {
     #[arg(long)]
     list: bool,
 
-    /// Only check that each exception names an existing mutant.
+    /// Only check that each exception names an existing mutant, and the table in
+    /// docs/verification.md.
     #[arg(long)]
     check_exceptions: bool,
 
     /// Only print the calls that `ci/weaken` weakens, and its exceptions, as JSON.
     #[arg(long)]
     sites: bool,
+
+    /// Write the figures of this run, which must be complete, into the table in
+    /// docs/verification.md.
+    #[arg(long, conflicts_with_all = ["sample", "only", "models_only", "without_test"])]
+    report: bool,
 
     /// Run only this number of mutants, chosen by the seed.
     #[arg(long)]
@@ -126,8 +133,10 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         );
     }
     if options.check_exceptions || !stale.is_empty() {
+        figures::check(&std::fs::read_to_string(figures::PAGE)?)?;
         return Ok(stale.is_empty());
     }
+    let commit = options.report.then(|| figures::commit(&root)).transpose()?;
     let tree = tree::Tree::new(&root, &options.output.join("tree"), &options.selection)?;
     let excepted: HashSet<_> = exceptions.iter().flat_map(|group| &group.mutants).collect();
     let mut chosen: Vec<Mutant> = tree.mutants.clone();
@@ -154,6 +163,15 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     };
     let outcomes = plan.run(&tree, chosen)?;
     report::print(&outcomes, tree.rejected.len(), excepted.len());
+    if let Some(commit) = &commit {
+        let run = figures::Run {
+            rejected: tree.rejected.iter().collect(),
+            excepted: &excepted,
+            outcomes: &outcomes,
+            commit,
+        };
+        run.write(Path::new(figures::PAGE))?;
+    }
     Ok(outcomes.iter().all(|outcome| outcome.noticed.is_some()))
 }
 

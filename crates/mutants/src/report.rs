@@ -8,17 +8,23 @@ use std::collections::BTreeMap;
 /// Failures that say only that a mutant exceeds a limit: of the model, of the engine, or of time.
 const LIMITS: [&str; 3] = ["LimitHit", "Engine", "does not end"];
 
+/// Numbers of mutants by outcome.
 #[derive(Default)]
-struct Counts {
-    tried: usize,
-    by_models: usize,
-    by_tests: usize,
-    by_limits: usize,
+pub struct Counts {
+    /// Mutants that ran.
+    pub tried: usize,
+    /// Mutants that a model noticed.
+    pub by_models: usize,
+    /// Mutants that a test noticed.
+    pub by_tests: usize,
+    /// Noticed mutants whose failure says only that they exceed a limit.
+    pub by_limits: usize,
     unreached: usize,
 }
 
 impl Counts {
-    fn add(&mut self, outcome: &Outcome) {
+    /// Adds an outcome.
+    pub fn add(&mut self, outcome: &Outcome) {
         self.tried += 1;
         let failure = outcome.noticed.as_ref().map(|(_, failure)| &**failure);
         self.by_limits += usize::from(failure.is_some_and(|failure| LIMITS.contains(&failure)));
@@ -30,7 +36,8 @@ impl Counts {
         }
     }
 
-    fn survived(&self) -> usize {
+    /// Mutants that no program noticed.
+    pub fn survived(&self) -> usize {
         self.tried - self.by_models - self.by_tests
     }
 
