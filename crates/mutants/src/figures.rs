@@ -2,10 +2,10 @@
 //!
 //! The table is its own record: a run replaces the rows of its folders and keeps the other rows.
 
-use crate::mutant::Key;
+use crate::mutant::{Key, Mutant};
 use crate::report::Counts;
 use crate::run::Outcome;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -38,14 +38,16 @@ pub struct Run<'a> {
     pub rejected: Vec<&'a Key>,
     /// The mutants with an exception.
     pub excepted: &'a HashSet<&'a Key>,
-    /// The outcomes of all other mutants.
+    /// The outcomes of the mutants that ran.
     pub outcomes: &'a [Outcome],
+    /// The mutants that compile.
+    pub mutants: &'a [Mutant],
     /// The commit that was run.
     pub commit: &'a str,
 }
 
 impl Run<'_> {
-    /// Writes the rows of this run into the page.
+    /// Writes the rows of the folders whose mutants all ran into the page.
     pub fn write(&self, page: &Path) -> Result<(), Box<dyn Error>> {
         let text = fs::read_to_string(page)?;
         let (before, mut rows, after) = split(&text)?;
@@ -54,12 +56,17 @@ impl Run<'_> {
     }
 
     fn rows(&self) -> Rows {
-        let outcomes = self.outcomes.iter().map(|outcome| &outcome.mutant.key);
-        let all = outcomes.chain(self.rejected.iter().copied());
-        let all = all.chain(self.excepted.iter().copied());
-        let folders: HashSet<&str> = all.map(folder_of).collect();
-        let row = |folder: &str| (folder.to_owned(), self.row(folder));
-        folders.into_iter().map(row).collect()
+        let outcomes = self.outcomes.iter();
+        let ran: HashSet<&Key> = outcomes.map(|outcome| &outcome.mutant.key).collect();
+        let all = || self.mutants.iter().map(|mutant| &mutant.key);
+        let is_missing = |key: &&Key| !ran.contains(key) && !self.excepted.contains(key);
+        let incomplete: HashSet<&str> = all().filter(is_missing).map(folder_of).collect();
+        let folders: BTreeSet<&str> = all().map(folder_of).collect();
+        let complete = folders.into_iter();
+        complete
+            .filter(|folder| !incomplete.contains(folder))
+            .map(|folder| (folder.to_owned(), self.row(folder)))
+            .collect()
     }
 
     fn row(&self, folder: &str) -> Vec<String> {
@@ -170,7 +177,7 @@ pub fn commit(root: &Path) -> Result<String, Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mutant::{Change, Mutant};
+    use crate::mutant::Change;
 
     fn key(file: &str) -> Key {
         Key {
@@ -203,7 +210,11 @@ mod tests {
         fs::write(&page, format!("Above.\n{}Below.\n", render(&rows))).expect("a file");
         let (file, rejected) = ("src/b/one.rs", key("src/b/two.rs"));
         let outcomes = [Some("model"), Some("tests/lock"), None].map(|it| outcome(file, it));
+        let not_run = [outcome("src/a/one.rs", None).mutant];
+        let mutants = outcomes.iter().map(|outcome| outcome.mutant.clone());
+        let mutants: Vec<Mutant> = mutants.chain(not_run).collect();
         let run = Run {
+            mutants: &mutants,
             rejected: vec![&rejected],
             excepted: &HashSet::new(),
             outcomes: &outcomes,
