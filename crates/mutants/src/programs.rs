@@ -17,6 +17,9 @@ const MAX_MEMORY: u64 = 8 << 30;
 /// The folders of models that do not run the source of the primitives, or are known bugs.
 const OTHER_MODELS: [&str; 3] = ["broken/", "litmus/", "museum/"];
 
+/// The test binary that only runs the compiler: it takes minutes and reaches no mutant.
+const COMPILES: &str = "compile";
+
 /// A model or a test binary.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -161,7 +164,8 @@ pub fn models(tree: &Path, seconds: u64) -> Result<Vec<Program>, Box<dyn Error>>
 /// Builds the test binaries of the copy.
 pub fn tests(tree: &Path) -> Result<Vec<Program>, Box<dyn Error>> {
     let built = build(tree, "", &[])?;
-    let tests = built.into_iter().filter(|built| built.name != "models");
+    let is_test = |name: &str| name != "models" && name != COMPILES;
+    let tests = built.into_iter().filter(|built| is_test(&built.name));
     let tests = tests.map(|test| Program {
         name: format!("tests/{}", test.name),
         ..test
