@@ -1,0 +1,214 @@
+//! One execution: the graph, the processes that build it, and how it ended.
+
+use crate::clock::Clock;
+use crate::event::{EventId, INITIAL, LocationId, Site};
+use crate::failure::{Failure, FailureKind};
+use crate::graph::{Graph, Outline, Variable};
+use crate::operation::Operation;
+use crate::race::Races;
+use crate::MAX_PROCESSES;
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The process can run.
+    Ready,
+    /// The process waits for a value that its last read did not return.
+    Blocked,
+    Finished,
+}
+
+/// Who performs operations: a process, or the code before and after the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The code that creates the state of the model.
+    Setup,
+    Process(usize),
+    /// The code that checks the final state.
+    Verify,
+}
+
+impl Actor {
+    fn number(self) -> usize {
+        match self {
+            Self::Process(process) => process,
+            Self::Setup | Self::Verify => MAX_PROCESSES,
+        }
+    }
+}
+
+/// Why an execution ends before its processes have finished.
+#[derive(Debug)]
+pub enum End {
+    /// The graph is not consistent, or cannot be completed.
+    Abandoned,
+    Failed(Failure),
+}
+
+/// Numbers for the objects that the actors create. The number of an object depends only on its actor
+/// and on the objects that this actor has created before, so it is the same in each execution.
+#[derive(Debug, Default)]
+struct Numbers([u32; MAX_PROCESSES + 1]);
+
+impl Numbers {
+    fn next(&mut self, actor: Actor) -> u32 {
+        let actor = actor.number();
+        let number = self.0[actor] * (MAX_PROCESSES as u32 + 1) + actor as u32;
+        self.0[actor] += 1;
+        number
+    }
+}
+
+/// The execution that runs now.
+#[derive(Debug, Default)]
+pub struct Execution {
+    pub graph: Graph,
+    /// The graph to replay.
+    pub outline: Outline,
+    pub is_replaying: bool,
+    /// The process that may add events.
+    pub scheduled: usize,
+    pub status: Vec<Status>,
+    pub races: Races,
+    /// The graphs that are to be explored.
+    pub stack: Vec<Outline>,
+    pub max_steps: usize,
+    /// Set when the execution is over before its processes have finished.
+    pub end: Option<End>,
+    /// The number of locations that each actor has created.
+    locations: Numbers,
+    /// The number of cells that each actor has created.
+    cells: Numbers,
+}
+
+impl Execution {
+    /// Prepares the replay of a graph.
+    pub fn begin(&mut self, outline: Outline) {
+        self.graph.next_stamp = outline.next_stamp;
+        self.graph.has_sequential = false;
+        self.graph.events.iter_mut().for_each(Vec::clear);
+        self.graph.variables.clear();
+        for order in &outline.orders {
+            let mut variable = Variable::new();
+            variable.order.clone_from(order);
+            self.graph.variables.push(variable);
+        }
+        self.outline = outline;
+        self.is_replaying = true;
+        self.status.clear();
+        self.races.clear();
+        self.end = None;
+        self.locations = Numbers::default();
+        self.cells = Numbers::default();
+    }
+
+    /// Sets the number of processes, after the setup.
+    pub fn set_processes(&mut self, count: usize) {
+        self.status.resize(count, Status::Ready);
+        self.graph.events.resize_with(count, Vec::new);
+        self.outline.labels.resize_with(count, Vec::new);
+    }
+
+    /// Creates a location.
+    pub fn new_location(&mut self, actor: Actor, initial: u64) -> LocationId {
+        let location = self.locations.next(actor);
+        let count = self.graph.variables.len().max(location as usize + 1);
+        self.graph.variables.resize_with(count, Variable::new);
+        self.graph.variable_mut(location).initial = initial;
+        location
+    }
+
+    /// Creates a cell, and returns its number.
+    pub fn new_cell(&mut self, actor: Actor) -> usize {
+        self.cells.next(actor) as usize
+    }
+
+    /// Records an access to a cell. Returns the site of a racing access, if there is one.
+    pub fn access(
+        &mut self,
+        process: usize,
+        cell: usize,
+        is_write: bool,
+        site: Site,
+    ) -> Option<Site> {
+        let (clock, events) = (self.clock(process), self.graph.events[process].len());
+        let by = (process, &clock, events);
+        self.races.access(cell, is_write, by, site)
+    }
+
+    /// Performs an operation of the setup, in which each location has its initial value, or of the
+    /// verification, in which each location has its last value.
+    pub fn step_outside(&mut self, actor: Actor, operation: Operation<'_>) -> u64 {
+        let (location, write) = match operation {
+            Operation::Load(location, ..) => (location, None),
+            Operation::Store(location, _, value) => (location, Some(value)),
+            Operation::Update(location, _, _, update) => {
+                (location, update(self.value_outside(actor, location)))
+            }
+            Operation::Fence(_) | Operation::Choose(_) => return 0,
+        };
+        let read = self.value_outside(actor, location);
+        if let Some(value) = write {
+            let last = self.graph.last_write(location);
+            if actor == Actor::Setup || last == INITIAL {
+                self.graph.variable_mut(location).initial = value;
+            } else {
+                self.graph.event_mut(last).value = value;
+            }
+        }
+        read
+    }
+
+    fn value_outside(&self, actor: Actor, location: LocationId) -> u64 {
+        let write = match actor {
+            Actor::Setup => INITIAL,
+            _ => self.graph.last_write(location),
+        };
+        self.graph.value(location, write)
+    }
+
+    /// Returns the clock of the latest event of this process.
+    pub fn clock(&self, process: usize) -> Clock {
+        let next = EventId::new(process, self.graph.events[process].len());
+        self.graph.clock_before(next)
+    }
+
+    /// Returns the outline of the whole graph.
+    pub fn whole_outline(&self) -> Outline {
+        self.graph.outline(|process| self.graph.events[process].len())
+    }
+
+    /// Whether the graph contains an event of this process that the replay has not reached.
+    pub fn is_behind(&self, process: usize) -> bool {
+        self.graph.events[process].len() < self.outline.labels[process].len()
+    }
+
+    /// Whether the execution ends before its processes have finished.
+    pub fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Ends the execution without a result.
+    pub fn abandon(&mut self) {
+        self.end.get_or_insert(End::Abandoned);
+    }
+
+    /// Ends the execution as a failure.
+    pub fn fail(&mut self, kind: FailureKind) {
+        if !matches!(self.end, Some(End::Failed(_))) {
+            self.end = Some(End::Failed(Failure::new(kind, &self.graph)));
+        }
+    }
+
+    pub fn fail_with_limit(&mut self) {
+        self.fail(FailureKind::TooManySteps {
+            limit: self.max_steps,
+        });
+    }
+
+    pub fn fail_as_nondeterministic(&mut self, site: Site) {
+        self.fail(FailureKind::NotDeterministic {
+            site: site.to_string(),
+        });
+    }
+}
