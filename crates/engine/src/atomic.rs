@@ -2,7 +2,7 @@
 
 use crate::current;
 use crate::event::LocationId;
-use crate::operation::{Operation, Update};
+use crate::operation::{Effect, Operation, Update};
 use core::fmt;
 use core::marker::PhantomData;
 use core::panic::Location;
@@ -78,7 +78,7 @@ impl Primitive for bool {
 /// # Panics
 /// Each method panics outside of a model, and if `core`'s method panics at this ordering.
 pub struct Atomic<T> {
-    location: LocationId,
+    pub(crate) location: LocationId,
     value: PhantomData<Box<T>>,
 }
 
@@ -202,9 +202,13 @@ impl<T: Primitive> Atomic<T> {
         failure: Ordering,
         function: &dyn Fn(T) -> Option<T>,
     ) -> T {
-        let function = |bits| function(T::from_bits(bits)).map(T::to_bits);
-        let function: Update<'_> = &function;
-        self.perform(Operation::Update(self.location, ordering, failure, function))
+        let effect = |read, _| Effect::only(function(T::from_bits(read)).map(T::to_bits));
+        self.perform(Operation::Update(Update {
+            location: self.location,
+            success: ordering,
+            failure,
+            effect: &effect,
+        }))
     }
 
     #[track_caller]

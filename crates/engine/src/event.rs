@@ -64,6 +64,9 @@ pub enum Kind {
     UpdateWrite,
     Fence,
     Choice,
+    /// The end of a sleep. Its source is the write with which a wake removed the process from the
+    /// wait queue.
+    Awake,
 }
 
 impl Kind {
@@ -76,15 +79,19 @@ impl Kind {
     }
 }
 
+/// The choice of a read-modify-write that got a new source, and whose choices are to be explored.
+pub const UNDECIDED: u32 = u32::MAX;
+
 /// An event without what a replay computes again.
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
     pub kind: Kind,
     /// The location of a read or write, 0 for others.
     pub location: LocationId,
-    /// The write that a read reads from, [`INITIAL`] for others.
+    /// The write that a read reads from, or that ends a sleep. [`INITIAL`] for others.
     pub source: EventId,
-    /// The result of a choice, 0 for others.
+    /// The result of a choice, or the choice of a read-modify-write, which may be [`UNDECIDED`]. 0
+    /// for others.
     pub choice: u32,
     /// When the event was added to the graph: later events have larger stamps.
     pub stamp: u32,

@@ -8,6 +8,9 @@ use crate::operation::Operation;
 use crate::race::Races;
 use crate::MAX_PROCESSES;
 
+/// Stands for no process.
+pub const NONE: usize = usize::MAX;
+
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -15,6 +18,8 @@ pub enum Status {
     Ready,
     /// The process waits for a value that its last read did not return.
     Blocked,
+    /// The process sleeps in a wait queue.
+    Asleep,
     Finished,
 }
 
@@ -37,9 +42,11 @@ impl Actor {
     }
 }
 
-/// Why an execution ends before its processes have finished.
+/// How an execution ends.
 #[derive(Debug)]
 pub enum End {
+    /// Every process has finished.
+    Complete,
     /// The graph is not consistent, or cannot be completed.
     Abandoned,
     Failed(Failure),
@@ -109,10 +116,11 @@ impl Execution {
         self.outline.labels.resize_with(count, Vec::new);
     }
 
-    /// Creates a location.
+    /// Creates a location, and another one for its wait queue.
     pub fn new_location(&mut self, actor: Actor, initial: u64) -> LocationId {
-        let location = self.locations.next(actor);
-        let count = self.graph.variables.len().max(location as usize + 1);
+        // The next number is that of the wait queue.
+        let location = 2 * self.locations.next(actor);
+        let count = self.graph.variables.len().max(location as usize + 2);
         self.graph.variables.resize_with(count, Variable::new);
         self.graph.variable_mut(location).initial = initial;
         location
@@ -142,10 +150,11 @@ impl Execution {
         let (location, write) = match operation {
             Operation::Load(location, ..) => (location, None),
             Operation::Store(location, _, value) => (location, Some(value)),
-            Operation::Update(location, _, _, update) => {
-                (location, update(self.value_outside(actor, location)))
+            Operation::Update(update) => {
+                let read = self.value_outside(actor, update.location);
+                (update.location, (update.effect)(read, 0).written)
             }
-            Operation::Fence(_) | Operation::Choose(_) => return 0,
+            Operation::Fence(_) | Operation::Choose(_) | Operation::Sleep(_) => return 0,
         };
         let read = self.value_outside(actor, location);
         if let Some(value) = write {

@@ -1,13 +1,14 @@
 //! Explores the executions of a model.
 
 use crate::coroutine::{Coroutines, Outcome};
-use crate::event::EventId;
 use crate::execution::{Actor, End, Execution, Status};
 use crate::failure::{Failure, FailureKind};
 use crate::graph::Outline;
 use crate::history::History;
 use crate::current;
 use core::fmt;
+use core::marker::PhantomData;
+use core::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// The limits of an exploration. An exploration that reaches one is not exhaustive, and its
@@ -137,23 +138,50 @@ impl Setup {
 /// # Panics
 /// Panics if it is called inside a model.
 pub fn explore(limits: Limits, model: impl Fn(&mut Setup)) -> Report {
-    explore_with(limits, model, |_| {})
+    explore_with(limits, model, |ended| match ended {
+        Ended::Complete(_) => ControlFlow::Continue(()),
+        Ended::Failed(_) => ControlFlow::Break(()),
+    })
 }
 
-/// Does the same as [`explore`], and calls `observe` with each execution in which every process has
-/// finished.
+/// How an execution ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Ended<'a> {
+    /// Every process has finished.
+    Complete(Complete<'a>),
+    /// The execution fails.
+    Failed(&'a Failure),
+}
+
+/// An execution in which every process has finished.
+#[derive(Clone, Copy, Debug)]
+pub struct Complete<'a>(PhantomData<&'a History>);
+
+impl Complete<'_> {
+    /// Returns what the processes did.
+    pub fn history(&self) -> History {
+        current::with(|execution| History::new(&execution.graph))
+    }
+}
+
+/// Does the same as [`explore`], and calls `observe` with each execution that is complete or fails.
+/// The exploration stops if `observe` returns [`ControlFlow::Break`]. The verdict contains the first
+/// failure.
 ///
 /// # Panics
 /// Panics if it is called inside a model.
 pub fn explore_with(
     limits: Limits,
     model: impl Fn(&mut Setup),
-    mut observe: impl FnMut(&History),
+    mut observe: impl FnMut(Ended<'_>) -> ControlFlow<()>,
 ) -> Report {
     let mut explorer = Explorer::new(limits);
     explorer.run(&model, &mut observe);
     explorer.report
 }
+
+/// Is called with each execution that ended. Returns whether the exploration goes on.
+type Observer<'a> = &'a mut dyn FnMut(Ended<'_>) -> ControlFlow<()>;
 
 struct Explorer {
     limits: Limits,
@@ -185,23 +213,39 @@ impl Explorer {
         }
     }
 
-    fn run(&mut self, model: &dyn Fn(&mut Setup), observe: &mut dyn FnMut(&History)) {
+    fn run(&mut self, model: &dyn Fn(&mut Setup), observe: Observer<'_>) {
         while let Some(outline) = current::with(|execution| execution.stack.pop()) {
             if let Some(limit) = self.reached_limit() {
-                self.report.verdict = Verdict::Limited(limit);
+                if !matches!(self.report.verdict, Verdict::Failed(_)) {
+                    self.report.verdict = Verdict::Limited(limit);
+                }
                 return;
             }
             self.graphs += 1;
             current::with(|execution| execution.begin(outline));
-            let end = self.run_one(model, observe);
+            let end = self.run_one(model);
             self.coroutines.unwind_all();
-            match end {
-                Some(End::Failed(failure)) => {
+            let flow = match &end {
+                Some(End::Failed(failure)) => observe(Ended::Failed(failure)),
+                Some(End::Complete) => observe(Ended::Complete(Complete(PhantomData))),
+                Some(End::Abandoned) | None => ControlFlow::Continue(()),
+            };
+            self.count(end);
+            if flow.is_break() {
+                return;
+            }
+        }
+    }
+
+    fn count(&mut self, end: Option<End>) {
+        match end {
+            Some(End::Complete) => self.report.executions += 1,
+            Some(End::Abandoned) => self.report.dead_ends += 1,
+            None => self.report.blocked += 1,
+            Some(End::Failed(failure)) => {
+                if !matches!(self.report.verdict, Verdict::Failed(_)) {
                     self.report.verdict = Verdict::Failed(Box::new(failure));
-                    return;
                 }
-                Some(End::Abandoned) => self.report.dead_ends += 1,
-                None => {}
             }
         }
     }
@@ -214,13 +258,9 @@ impl Explorer {
         self.limits.time.is_some_and(is_over).then_some(Limit::Time)
     }
 
-    /// Replays a graph and extends it until no process can run. Returns why the execution ended, if
-    /// it is not a complete or a blocked one.
-    fn run_one(
-        &mut self,
-        model: &dyn Fn(&mut Setup),
-        observe: &mut dyn FnMut(&History),
-    ) -> Option<End> {
+    /// Replays a graph and extends it until no process can run. Returns how the execution ended, or
+    /// `None` if it is a part of another one.
+    fn run_one(&mut self, model: &dyn Fn(&mut Setup)) -> Option<End> {
         let mut setup = Setup::default();
         if let Err(message) = current::run_as(Actor::Setup, || model(&mut setup)) {
             return fail(FailureKind::Panic { message });
@@ -236,7 +276,7 @@ impl Explorer {
         if let Some(end) = current::with(|execution| execution.end.take()) {
             return Some(end);
         }
-        self.finish(setup.verify, observe)
+        self.finish(setup.verify)
     }
 
     /// Runs the processes until each has repeated its part of the graph.
@@ -256,11 +296,10 @@ impl Explorer {
         }
         current::with(|execution| {
             execution.is_replaying = false;
-            // A read that got another source, or a write that got another position, can violate
-            // the axiom. An update that is not complete is checked with its write.
-            let mut processes = 0..count;
-            let is_complete = !processes.any(|process| execution.is_behind(process));
-            if is_complete && !crate::sequential::is_consistent(&execution.graph) {
+            // A read that got another source, or a write that got another position, may violate an
+            // axiom.
+            let graph = &execution.graph;
+            if !crate::sequential::is_consistent(graph) || !graph.has_current_checks() {
                 execution.abandon();
             }
         });
@@ -305,12 +344,8 @@ impl Explorer {
         }
     }
 
-    /// Counts an execution that no process can continue, and checks its final state.
-    fn finish(
-        &mut self,
-        verify: Option<Box<dyn FnOnce()>>,
-        observe: &mut dyn FnMut(&History),
-    ) -> Option<End> {
+    /// Checks the final state of an execution that no process can continue.
+    fn finish(&mut self, verify: Option<Box<dyn FnOnce()>>) -> Option<End> {
         let (events, blocked) = current::with(|execution| {
             let events = execution.graph.events.iter().map(Vec::len).sum();
             let mut status = execution.status.iter();
@@ -318,14 +353,10 @@ impl Explorer {
         });
         self.report.max_events = self.report.max_events.max(events);
         if blocked {
-            self.report.blocked += 1;
             return current::with(|execution| deadlock(execution)).and_then(fail);
         }
-        self.report.executions += 1;
-        observe(&current::with(|execution| History::new(&execution.graph)));
-        let verify = verify?;
-        match current::run_as(Actor::Verify, verify) {
-            Ok(()) => None,
+        match current::run_as(Actor::Verify, || verify.into_iter().for_each(|verify| verify())) {
+            Ok(()) => Some(End::Complete),
             Err(message) => fail(FailureKind::Panic { message }),
         }
     }
@@ -352,18 +383,21 @@ fn deadlock(execution: &Execution) -> Option<FailureKind> {
     let graph = &execution.graph;
     let mut waiting = Vec::new();
     for (process, status) in execution.status.iter().enumerate() {
-        if *status == Status::Blocked {
-            let last = EventId::new(process, graph.events[process].len() - 1);
-            let event = graph.event(last);
-            let location = event.label.location;
-            if event.label.source != graph.last_write(location) {
-                return None;
-            }
-            let (value, site) = (event.value, event.site);
-            waiting.push(format!(
-                "process {process} waits at {site} for another value than {value} of word {location}"
-            ));
+        let last = graph.events[process].last();
+        let Some(event) = last.filter(|_| *status != Status::Finished) else {
+            continue;
+        };
+        let (location, value, site) = (event.label.location, event.value, event.site);
+        if *status == Status::Blocked && event.label.source != graph.last_write(location) {
+            return None;
         }
+        waiting.push(match status {
+            Status::Blocked => format!(
+                "process {process} waits at {site} for another value than {value} of word {}",
+                location / 2
+            ),
+            _ => format!("process {process} sleeps at {site} on word {}", location / 2),
+        });
     }
     let waiting = waiting.join(", ");
     Some(FailureKind::Deadlock { waiting })

@@ -147,6 +147,7 @@ impl Graph {
             Kind::Fence if is_acquire(event.ordering) => {
                 event.happens_before.join(&acquirable);
             }
+            Kind::Awake => event.prefix.join(&self.event(event.label.source).prefix),
             Kind::Fence | Kind::Choice => {}
         }
         if event.label.kind == Kind::Fence && is_release(event.ordering) {

@@ -1,6 +1,6 @@
 //! What the processes of one execution did.
 
-use crate::event::{EventId, INITIAL, Kind};
+use crate::event::{Event, EventId, INITIAL, Kind};
 use crate::graph::Graph;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -8,19 +8,40 @@ use core::sync::atomic::Ordering;
 /// A write: the number of its process and the index of its operation. `None` is the initial value.
 pub type Write = Option<(usize, usize)>;
 
+/// What an operation does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// An access to a word, or to the wait queue of a word.
+    Access {
+        /// The number of the word.
+        word: u32,
+        /// Whether the operation accesses the wait queue. The value of a wait queue is a set of
+        /// processes, one bit for each.
+        is_queue: bool,
+        /// The ordering.
+        ordering: Ordering,
+        /// The write that the operation reads from, and the value, if it reads.
+        read: Option<(Write, u64)>,
+        /// The value that the operation stores, if it writes.
+        written: Option<u64>,
+    },
+    /// A fence.
+    Fence(Ordering),
+    /// A choice, with its result.
+    Choice(u32),
+    /// The end of a sleep.
+    Awake {
+        /// The operation that woke the process: the number of its process, and its index.
+        by: (usize, usize),
+    },
+}
+
 /// An operation of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// The number of the location, or `None` for a fence or a choice.
-    pub location: Option<u32>,
-    /// The ordering of an access or a fence. `Relaxed` for a choice.
-    pub ordering: Ordering,
-    /// The write that the operation reads from, and the value, if it reads.
-    pub read: Option<(Write, u64)>,
-    /// The value that the operation stores, if it writes.
-    pub written: Option<u64>,
-    /// The result of a choice.
-    pub choice: Option<u32>,
+    /// What it does.
+    pub action: Action,
     /// The source line: `file:line:column`.
     pub site: String,
 }
@@ -38,40 +59,50 @@ pub struct History {
 impl History {
     pub(crate) fn new(graph: &Graph) -> Self {
         let numbers = OperationNumbers::new(graph);
-        let processes = graph.events.iter().enumerate();
-        let processes = processes.map(|(process, events)| {
-            let mut operations: Vec<Operation> = Vec::new();
-            for event in events {
-                let label = event.label;
-                if label.kind == Kind::UpdateWrite {
-                    let update = operations.last_mut().expect("the read precedes its write");
-                    update.written = Some(event.value);
-                    continue;
-                }
-                let is_access = label.kind.is_read() || label.kind.is_write();
-                let is_read = label.kind.is_read();
-                let source = || (numbers.write(label.source), event.value);
-                operations.push(Operation {
-                    location: is_access.then_some(label.location),
-                    ordering: event.ordering,
-                    read: is_read.then(source),
-                    written: (label.kind == Kind::Write).then_some(event.value),
-                    choice: (label.kind == Kind::Choice).then_some(label.choice),
-                    site: event.site.to_string(),
-                });
-            }
-            debug_assert_eq!(operations.len(), numbers.count(process));
-            operations
-        });
-        let orders = graph.variables.iter().map(|variable| {
+        let processes = graph.events.iter();
+        let orders = graph.variables.iter().step_by(2).map(|variable| {
             let placed = |id: &EventId| id.index() < graph.events[id.process()].len();
             let writes = variable.order[1..].iter().filter(|id| placed(id));
             writes.filter_map(|id| numbers.write(*id)).collect()
         });
         Self {
-            processes: processes.collect(),
+            processes: processes.map(|events| operations(events, &numbers)).collect(),
             modification_order: orders.collect(),
         }
+    }
+}
+
+fn operations(events: &[Event], numbers: &OperationNumbers) -> Vec<Operation> {
+    let followed = events.iter().zip(events.iter().skip(1).map(Some).chain([None]));
+    let followed = followed.filter(|(event, _)| event.label.kind != Kind::UpdateWrite);
+    let operations = followed.map(|(event, next)| Operation {
+        action: action(event, next, numbers),
+        site: event.site.to_string(),
+    });
+    operations.collect()
+}
+
+fn action(event: &Event, next: Option<&Event>, numbers: &OperationNumbers) -> Action {
+    let label = event.label;
+    let source = numbers.write(label.source);
+    let written = next.filter(|next| next.label.kind == Kind::UpdateWrite);
+    let (read, written) = match label.kind {
+        Kind::Fence => return Action::Fence(event.ordering),
+        Kind::Choice => return Action::Choice(label.choice),
+        Kind::Awake => {
+            let by = source.expect("a process, not an initial value, ends a sleep");
+            return Action::Awake { by };
+        }
+        Kind::Read => (Some((source, event.value)), None),
+        Kind::UpdateRead => (Some((source, event.value)), written.map(|next| next.value)),
+        Kind::Write | Kind::UpdateWrite => (None, Some(event.value)),
+    };
+    Action::Access {
+        word: label.location / 2,
+        is_queue: label.location % 2 == 1,
+        ordering: event.ordering,
+        read,
+        written,
     }
 }
 
@@ -80,7 +111,7 @@ struct OperationNumbers(Vec<Vec<usize>>);
 
 impl OperationNumbers {
     fn new(graph: &Graph) -> Self {
-        let of_process = |events: &Vec<crate::event::Event>| {
+        let of_process = |events: &Vec<Event>| {
             let mut count = 0;
             let numbers = events.iter().map(|event| {
                 count += usize::from(event.label.kind != Kind::UpdateWrite);
@@ -93,10 +124,6 @@ impl OperationNumbers {
 
     fn write(&self, id: EventId) -> Write {
         (id != INITIAL).then(|| (id.process(), self.0[id.process()][id.index()]))
-    }
-
-    fn count(&self, process: usize) -> usize {
-        self.0[process].last().map_or(0, |last| last + 1)
     }
 }
 
@@ -114,25 +141,42 @@ impl fmt::Display for History {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let site = &self.site;
-        let Some(location) = self.location else {
-            return match self.choice {
-                Some(choice) => write!(f, "chooses {choice}  ({site})"),
-                None => write!(f, "fence {:?}  ({site})", self.ordering),
-            };
-        };
-        write!(f, "word {location}:")?;
-        if let Some((source, value)) = self.read {
-            write!(f, " reads {value} from ")?;
-            match source {
-                Some((process, index)) => write!(f, "operation {index} of process {process}")?,
-                None => write!(f, "the initial value")?,
+        write!(f, "{}  ({})", self.action, self.site)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fence(ordering) => write!(f, "fence {ordering:?}"),
+            Self::Choice(choice) => write!(f, "chooses {choice}"),
+            Self::Awake { by: (process, index) } => {
+                write!(f, "is woken by operation {index} of process {process}")
+            }
+            Self::Access {
+                word,
+                is_queue,
+                ordering,
+                read,
+                written,
+            } => {
+                let queue = if *is_queue { "queue of " } else { "" };
+                write!(f, "{queue}word {word}:")?;
+                if let Some((source, value)) = read {
+                    write!(f, " reads {value} from ")?;
+                    match source {
+                        Some((process, index)) => {
+                            write!(f, "operation {index} of process {process}")?;
+                        }
+                        None => write!(f, "the initial value")?,
+                    }
+                }
+                if let Some(value) = written {
+                    let and = if read.is_some() { "," } else { "" };
+                    write!(f, "{and} writes {value}")?;
+                }
+                write!(f, "  {ordering:?}")
             }
         }
-        if let Some(value) = self.written {
-            let and = if self.read.is_some() { "," } else { "" };
-            write!(f, "{and} writes {value}")?;
-        }
-        write!(f, "  {:?}  ({site})", self.ordering)
     }
 }

@@ -59,12 +59,14 @@ mod event;
 mod execution;
 mod explore;
 mod failure;
+mod futex;
 mod graph;
 mod history;
 mod operation;
 mod race;
 mod revisit;
 mod sequential;
+mod wait_queue;
 
 pub use atomic::{
     Atomic, AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Integer, Primitive,
@@ -72,9 +74,10 @@ pub use atomic::{
 };
 pub use cell::RaceCell;
 pub use clock::MAX_PROCESSES;
-pub use explore::{Limit, Limits, Report, Setup, Verdict, explore, explore_with};
+pub use explore::{Complete, Ended, Limit, Limits, Report, Setup, Verdict, explore, explore_with};
 pub use failure::{Failure, FailureKind};
-pub use history::{History, Operation, Write};
+pub use futex::Wake;
+pub use history::{Action, History, Operation, Write};
 
 /// Chooses a number from 0 to `count - 1`. The explorer tries each.
 ///

@@ -3,14 +3,42 @@
 //! While a graph is replayed, the graph answers each operation. After that, each operation adds
 //! events, and puts every other graph that the operation could lead to on the stack.
 
-use crate::event::{Event, EventId, Kind, LocationId, Site};
-use crate::execution::{Execution, Status};
+use crate::event::{Event, EventId, INITIAL, Kind, Label, LocationId, Site, UNDECIDED};
+use crate::execution::{Execution, NONE, Status};
 use crate::revisit;
 use crate::sequential;
 use core::sync::atomic::Ordering;
 
-/// Returns the value that a read-modify-write stores, or `None` if the operation only reads.
-pub type Update<'a> = &'a dyn Fn(u64) -> Option<u64>;
+/// A read-modify-write.
+#[derive(Clone, Copy)]
+pub struct Update<'a> {
+    pub location: LocationId,
+    /// The ordering if the operation writes.
+    pub success: Ordering,
+    /// The ordering if the operation only reads.
+    pub failure: Ordering,
+    /// Returns the effect, given the value that the operation reads and the number of a choice.
+    pub effect: &'a dyn Fn(u64, u32) -> Effect,
+}
+
+/// What a read-modify-write does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The value that it stores, or `None` if it only reads.
+    pub written: Option<u64>,
+    /// The number of choices that it has.
+    pub choices: u32,
+}
+
+impl Effect {
+    /// The only effect that is possible.
+    pub fn only(written: Option<u64>) -> Self {
+        Self {
+            written,
+            choices: 1,
+        }
+    }
+}
 
 /// An operation of a process.
 #[derive(Clone, Copy)]
@@ -18,12 +46,13 @@ pub enum Operation<'a> {
     /// Reads the location. Blocks until the value satisfies the condition, if there is one.
     Load(LocationId, Ordering, Option<&'a dyn Fn(u64) -> bool>),
     Store(LocationId, Ordering, u64),
-    /// Reads and, if the function returns a value, writes. The second ordering is that of an
-    /// operation that only reads.
-    Update(LocationId, Ordering, Ordering, Update<'a>),
+    Update(Update<'a>),
     Fence(Ordering),
     /// Chooses a number below this one.
     Choose(u32),
+    /// Sleeps in this wait queue, which the process has just joined, until a wake removes the
+    /// process from the queue.
+    Sleep(LocationId),
 }
 
 impl Operation<'_> {
@@ -34,14 +63,14 @@ impl Operation<'_> {
             Self::Update(..) => Kind::UpdateRead,
             Self::Fence(_) => Kind::Fence,
             Self::Choose(_) => Kind::Choice,
+            Self::Sleep(_) => Kind::Awake,
         }
     }
 
     fn location(&self) -> LocationId {
         match *self {
-            Self::Load(location, ..) | Self::Store(location, ..) | Self::Update(location, ..) => {
-                location
-            }
+            Self::Load(location, ..) | Self::Store(location, ..) | Self::Sleep(location) => location,
+            Self::Update(update) => update.location,
             Self::Fence(_) | Self::Choose(_) => 0,
         }
     }
@@ -102,28 +131,7 @@ impl Execution {
                 self.graph.push(process, event);
                 Step::Done(0)
             }
-            Operation::Update(location, ordering, failure, update) => {
-                // The write of the last event may be missing. It is added after the replay.
-                let is_last = index + 1 == self.outline.labels[process].len();
-                if (self.is_replaying && is_last) || !self.is_replayed(source) {
-                    return Step::Suspend;
-                }
-                event.value = self.graph.value(location, source);
-                let written = update(event.value);
-                event.ordering = written.map_or(failure, |_| ordering);
-                self.push_read(process, event);
-                match written {
-                    Some(value) if is_last => self.add_write(process, location, ordering, value, site),
-                    Some(value) => {
-                        let mut write = new_event(self.outline.labels[process][index + 1], site);
-                        write.ordering = ordering;
-                        write.value = value;
-                        self.graph.push(process, write);
-                    }
-                    None => {}
-                }
-                self.done(event.value)
-            }
+            Operation::Update(update) => self.repeat_update(process, event, update),
             Operation::Fence(ordering) => {
                 event.ordering = ordering;
                 self.graph.push(process, event);
@@ -133,7 +141,40 @@ impl Execution {
                 self.graph.push(process, event);
                 Step::Done(u64::from(label.choice))
             }
+            Operation::Sleep(_) => {
+                if !self.is_replayed(source) {
+                    return Step::Suspend;
+                }
+                self.graph.push(process, event);
+                Step::Done(0)
+            }
         }
+    }
+
+    /// Performs a read-modify-write whose read is in the graph that is replayed.
+    ///
+    /// If the read is the last event of the process, the write may be missing, because a revisit
+    /// has changed the read. Then the write is added after the replay.
+    fn repeat_update(&mut self, process: usize, mut event: Event, update: Update<'_>) -> Step {
+        let index = self.graph.events[process].len();
+        let is_last = index + 1 == self.outline.labels[process].len();
+        if (self.is_replaying && is_last) || !self.is_replayed(event.label.source) {
+            return Step::Suspend;
+        }
+        if is_last {
+            return self.complete_update(process, event.label, update, event.site);
+        }
+        event.value = self.graph.value(update.location, event.label.source);
+        let effect = (update.effect)(event.value, event.label.choice);
+        event.ordering = effect.written.map_or(update.failure, |_| update.success);
+        self.push_read(process, event);
+        if let Some(value) = effect.written {
+            let mut write = new_event(self.outline.labels[process][index + 1], event.site);
+            write.ordering = update.success;
+            write.value = value;
+            self.graph.push(process, write);
+        }
+        Step::Done(event.value)
     }
 
     /// Performs an operation that is new in the graph.
@@ -150,12 +191,9 @@ impl Execution {
                 self.add_write_at_each_position(process, location, ordering, value, site);
                 self.done(0)
             }
-            Operation::Update(location, ordering, failure, update) => {
-                let value = self.add_update(process, location, (ordering, failure), update, site);
-                self.done(value)
-            }
+            Operation::Update(update) => self.add_update(process, update, site),
             Operation::Fence(ordering) => {
-                let label = self.graph.new_label(Kind::Fence, 0, crate::event::INITIAL);
+                let label = self.graph.new_label(Kind::Fence, 0, INITIAL);
                 let mut event = new_event(label, site);
                 event.ordering = ordering;
                 let id = self.graph.push(process, event);
@@ -164,14 +202,25 @@ impl Execution {
             }
             Operation::Choose(count) => {
                 for choice in (1..count).rev() {
-                    let mut label = self.graph.new_label(Kind::Choice, 0, crate::event::INITIAL);
+                    let mut label = self.graph.new_label(Kind::Choice, 0, INITIAL);
                     label.choice = choice;
                     self.push_alternative(process, label);
                 }
-                let label = self.graph.new_label(Kind::Choice, 0, crate::event::INITIAL);
+                let label = self.graph.new_label(Kind::Choice, 0, INITIAL);
                 self.graph.push(process, new_event(label, site));
                 Step::Done(0)
             }
+            Operation::Sleep(queue) => match self.graph.waker(process, queue) {
+                Some(wake) => {
+                    let label = self.graph.new_label(Kind::Awake, queue, wake);
+                    self.graph.push(process, new_event(label, site));
+                    Step::Done(0)
+                }
+                None => {
+                    self.status[process] = Status::Asleep;
+                    Step::Suspend
+                }
+            },
         }
     }
 
@@ -216,40 +265,58 @@ impl Execution {
     }
 
     /// Adds a read-modify-write of the last write, and pushes the graphs for the older writes.
-    fn add_update(
-        &mut self,
-        process: usize,
-        location: LocationId,
-        (ordering, failure): (Ordering, Ordering),
-        update: Update<'_>,
-        site: Site,
-    ) -> u64 {
+    fn add_update(&mut self, process: usize, update: Update<'_>, site: Site) -> Step {
+        let location = update.location;
         for source in self.older_sources(process, location) {
             let position = self.graph.variable(location).position(source);
-            let written = update(self.graph.value(location, source));
-            match written {
-                Some(value) if self.graph.is_updated(location, position) => {
-                    let write = (location, ordering, value);
-                    self.revisit_from_taken_place(process, source, write, site);
+            let read = self.graph.value(location, source);
+            let effect = (update.effect)(read, 0);
+            if effect.written.is_some() && self.graph.is_updated(location, position) {
+                for choice in 0..effect.choices {
+                    self.revisit_from_taken_place(process, source, choice, update, site);
                 }
-                _ => {
-                    let label = self.graph.new_label(Kind::UpdateRead, location, source);
-                    self.push_alternative(process, label);
-                }
+            } else {
+                let mut label = self.graph.new_label(Kind::UpdateRead, location, source);
+                label.choice = UNDECIDED;
+                self.push_alternative(process, label);
             }
         }
         let source = self.graph.last_write(location);
-        let label = self.graph.new_label(Kind::UpdateRead, location, source);
+        let mut label = self.graph.new_label(Kind::UpdateRead, location, source);
+        label.choice = UNDECIDED;
+        self.complete_update(process, label, update, site)
+    }
+
+    /// Adds a read-modify-write that reads from the source of this label. If its choice is
+    /// undecided, pushes a graph for each choice but the first.
+    fn complete_update(
+        &mut self,
+        process: usize,
+        mut label: Label,
+        update: Update<'_>,
+        site: Site,
+    ) -> Step {
+        let read = self.graph.value(update.location, label.source);
+        if label.choice == UNDECIDED {
+            for choice in (1..(update.effect)(read, 0).choices).rev() {
+                self.push_alternative(process, Label { choice, ..label });
+            }
+            label.choice = 0;
+        }
+        let written = (update.effect)(read, label.choice).written;
         let mut event = new_event(label, site);
-        event.value = self.graph.value(location, source);
-        let written = update(event.value);
-        event.ordering = written.map_or(failure, |_| ordering);
+        event.value = read;
+        event.ordering = written.map_or(update.failure, |_| update.success);
         let id = self.push_read(process, event);
         match written {
-            Some(value) => self.add_write(process, location, ordering, value, site),
+            Some(value) => self.add_write_of_update(process, update, value, site),
             None => self.check_sequential(id),
         }
-        event.value
+        if !self.is_over() && !self.graph.is_consistent_access(id) {
+            self.abandon();
+        }
+        self.wake_processes(update.location);
+        self.done(read)
     }
 
     /// Pushes the graphs in which earlier reads read from an update that has no place in this
@@ -258,16 +325,24 @@ impl Execution {
         &mut self,
         process: usize,
         source: EventId,
-        (location, ordering, value): (LocationId, Ordering, u64),
+        choice: u32,
+        update: Update<'_>,
         site: Site,
     ) {
+        let location = update.location;
+        let read = self.graph.value(location, source);
+        let Some(value) = (update.effect)(read, choice).written else {
+            return;
+        };
         let count = self.graph.events[process].len();
-        let label = self.graph.new_label(Kind::UpdateRead, location, source);
-        let mut read = new_event(label, site);
-        read.ordering = ordering;
-        read.value = self.graph.value(location, source);
-        self.push_read(process, read);
-        let write = self.push_write(process, Kind::UpdateWrite, (location, ordering, value), site);
+        let mut label = self.graph.new_label(Kind::UpdateRead, location, source);
+        label.choice = choice;
+        let mut event = new_event(label, site);
+        event.ordering = update.success;
+        event.value = read;
+        self.push_read(process, event);
+        let write = (location, update.success, value);
+        let write = self.push_write(process, Kind::UpdateWrite, write, site);
         revisit::revisit(&self.graph, write, &mut self.stack);
         self.graph.events[process].truncate(count);
         self.graph.variable_mut(location).readers.pop();
@@ -275,15 +350,16 @@ impl Execution {
 
     /// Adds the write of an update whose read is the last event of the process, right after the
     /// source of that read.
-    fn add_write(
+    fn add_write_of_update(
         &mut self,
         process: usize,
-        location: LocationId,
-        ordering: Ordering,
+        update: Update<'_>,
         value: u64,
         site: Site,
     ) {
-        let write = self.push_write(process, Kind::UpdateWrite, (location, ordering, value), site);
+        let location = update.location;
+        let write = (location, update.success, value);
+        let write = self.push_write(process, Kind::UpdateWrite, write, site);
         revisit::revisit(&self.graph, write, &mut self.stack);
         let read = write.previous().expect("its read precedes an UpdateWrite");
         let source = self.graph.event(read).label.source;
@@ -323,6 +399,22 @@ impl Execution {
         self.check_sequential(write);
     }
 
+    /// Makes the processes ready that an access to this queue has woken. The next operation is that
+    /// of the first process that is ready.
+    fn wake_processes(&mut self, queue: LocationId) {
+        if self.is_over() {
+            return;
+        }
+        for process in 0..self.status.len() {
+            let sleeps_here = self.status[process] == Status::Asleep
+                && self.graph.events[process].last().map(|join| join.label.location) == Some(queue);
+            if sleeps_here && self.graph.waker(process, queue).is_some() {
+                self.status[process] = Status::Ready;
+                self.scheduled = NONE;
+            }
+        }
+    }
+
     fn push_write(
         &mut self,
         process: usize,
@@ -330,7 +422,7 @@ impl Execution {
         (location, ordering, value): (LocationId, Ordering, u64),
         site: Site,
     ) -> EventId {
-        let label = self.graph.new_label(kind, location, crate::event::INITIAL);
+        let label = self.graph.new_label(kind, location, INITIAL);
         let mut event = new_event(label, site);
         event.ordering = ordering;
         event.value = value;
@@ -345,7 +437,7 @@ impl Execution {
     }
 
     /// Pushes the graph that has this event in place of the next event of the process.
-    fn push_alternative(&mut self, process: usize, label: crate::event::Label) {
+    fn push_alternative(&mut self, process: usize, label: Label) {
         let mut outline = self.whole_outline();
         outline.labels[process].push(label);
         self.stack.push(outline);
@@ -373,7 +465,7 @@ impl Execution {
 
     /// Whether the replay has reached this write.
     fn is_replayed(&self, write: EventId) -> bool {
-        write == crate::event::INITIAL || write.index() < self.graph.events[write.process()].len()
+        write == INITIAL || write.index() < self.graph.events[write.process()].len()
     }
 
     fn done(&self, value: u64) -> Step {
@@ -385,7 +477,7 @@ impl Execution {
     }
 }
 
-fn new_event(label: crate::event::Label, site: Site) -> Event {
+fn new_event(label: Label, site: Site) -> Event {
     Event {
         label,
         ordering: Ordering::Relaxed,

@@ -6,7 +6,7 @@
 //! exactly one, the deleted events must be *maximal*: each must be what the explorer adds by
 //! itself, without an alternative or a revisit.
 
-use crate::event::{Event, EventId, INITIAL, Kind};
+use crate::event::{Event, EventId, INITIAL, Kind, UNDECIDED};
 use crate::graph::{Graph, Outline};
 
 /// Pushes the graphs in which an earlier read reads from this write. The write is the last event of
@@ -65,9 +65,12 @@ impl<'a> Revisit<'a> {
             Kind::Write | Kind::UpdateWrite => {
                 self.is_last_write(event, id) && !self.is_read_by_earlier(event, id)
             }
-            Kind::Read | Kind::UpdateRead => self.is_last_write(event, event.label.source),
+            Kind::Read => self.is_last_write(event, event.label.source),
+            Kind::UpdateRead => {
+                event.label.choice == 0 && self.is_last_write(event, event.label.source)
+            }
             Kind::Choice => event.label.choice == 0,
-            Kind::Fence => true,
+            Kind::Fence | Kind::Awake => true,
         }
     }
 
@@ -99,7 +102,11 @@ impl<'a> Revisit<'a> {
         let graph = self.graph;
         let label = graph.event(self.write).label;
         let mut outline = graph.outline(|process| self.kept[process]);
-        outline.label_mut(self.read).source = self.write;
+        let read = outline.label_mut(self.read);
+        read.source = self.write;
+        if read.kind == Kind::UpdateRead {
+            read.choice = UNDECIDED;
+        }
         let order = &outline.orders[label.location as usize];
         let position = |write: EventId| {
             let position = order.iter().position(|other| *other == write);
