@@ -213,6 +213,7 @@ impl<T: Primitive> Atomic<T> {
 
     #[track_caller]
     fn perform(&self, operation: Operation<'_>) -> T {
+        current::begin_step(Location::caller());
         T::from_bits(current::perform(operation, Location::caller()))
     }
 }

@@ -32,29 +32,23 @@ impl<T: ?Sized> RaceCell<T> {
     /// Reads the value.
     ///
     /// # Panics
-    /// Panics outside of a model, and if the process writes the cell at the same time.
+    /// Panics outside of a model. The function panics if it performs an operation or writes the
+    /// cell.
     #[track_caller]
     pub fn with<R>(&self, function: impl FnOnce(&T) -> R) -> R {
-        let site = Location::caller();
-        current::access(self.number, false, site);
-        match self.value.try_borrow() {
-            Ok(value) => function(&value),
-            Err(_) => current::fail_as_race(self.number, site),
-        }
+        let _inside = current::access(self.number, false, Location::caller());
+        function(&self.value.borrow())
     }
 
     /// Writes the value.
     ///
     /// # Panics
-    /// Panics outside of a model, and if the process accesses the cell at the same time.
+    /// Panics outside of a model. The function panics if it performs an operation or accesses the
+    /// cell.
     #[track_caller]
     pub fn with_mut<R>(&self, function: impl FnOnce(&mut T) -> R) -> R {
-        let site = Location::caller();
-        current::access(self.number, true, site);
-        match self.value.try_borrow_mut() {
-            Ok(mut value) => function(&mut value),
-            Err(_) => current::fail_as_race(self.number, site),
-        }
+        let _inside = current::access(self.number, true, Location::caller());
+        function(&mut self.value.borrow_mut())
     }
 }
 

@@ -20,7 +20,7 @@ const STACK_SIZE: usize = 256 * 1024;
 /// dropped then.
 const MAX_UNWINDING_STEPS: usize = 10_000;
 
-type Body = Coroutine<(), (), Result<(), Box<dyn Any + Send>>, DefaultStack>;
+type Process = Coroutine<(), (), Result<(), Box<dyn Any + Send>>, DefaultStack>;
 
 thread_local! {
     /// The yielder of the running coroutine.
@@ -43,23 +43,34 @@ pub enum Outcome {
 /// The coroutines of one execution, and stacks for the next ones.
 #[derive(Default)]
 pub struct Coroutines {
-    running: Vec<Option<Body>>,
+    running: Vec<Option<Process>>,
+    /// The processes that have died.
+    dead: Vec<Process>,
     stacks: Vec<DefaultStack>,
 }
 
 impl Coroutines {
-    /// Starts the processes, which first run when they are resumed.
-    pub fn start(&mut self, bodies: Vec<Box<dyn FnOnce()>>) {
-        for body in bodies {
-            let stack = self.stacks.pop().unwrap_or_else(|| {
-                DefaultStack::new(STACK_SIZE).expect("there is memory for the stack of a process")
-            });
-            let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
-                YIELDER.set(yielder);
-                catch_unwind(AssertUnwindSafe(body))
-            });
-            self.running.push(Some(coroutine));
-        }
+    /// Adds a process, which first runs when it is resumed.
+    pub fn start(&mut self, body: Box<dyn FnOnce()>) {
+        let coroutine = self.coroutine(body);
+        self.running.push(Some(coroutine));
+    }
+
+    /// Suspends a process for the rest of the execution, and starts another one in its place.
+    pub fn replace(&mut self, process: usize, body: Box<dyn FnOnce()>) {
+        let coroutine = self.coroutine(body);
+        let dead = self.running[process].replace(coroutine);
+        self.dead.extend(dead);
+    }
+
+    fn coroutine(&mut self, body: Box<dyn FnOnce()>) -> Process {
+        let stack = self.stacks.pop().unwrap_or_else(|| {
+            DefaultStack::new(STACK_SIZE).expect("there is memory for the stack of a process")
+        });
+        Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
+            YIELDER.set(yielder);
+            catch_unwind(AssertUnwindSafe(body))
+        })
     }
 
     /// Runs a process until it suspends or ends.
@@ -85,11 +96,10 @@ impl Coroutines {
     /// Unwinds the processes that have not ended.
     pub fn unwind_all(&mut self) {
         IS_UNWINDING.set(true);
-        for (process, coroutine) in self.running.iter_mut().enumerate() {
-            let Some(mut coroutine) = coroutine.take() else {
-                continue;
-            };
-            current::set_actor(Actor::Process(process));
+        let dead = self.dead.drain(..);
+        for mut coroutine in dead.chain(self.running.drain(..).flatten()) {
+            // The number does not matter, because operations do nothing.
+            current::set_actor(Actor::Process(0));
             UNWINDING_STEPS.set(0);
             if coroutine.started() {
                 coroutine.resume(());
@@ -103,7 +113,6 @@ impl Coroutines {
                 unsafe { coroutine.force_reset() };
             }
         }
-        self.running.clear();
         IS_UNWINDING.set(false);
         current::set_actor(Actor::Setup);
     }

@@ -11,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 thread_local! {
     static EXECUTION: RefCell<Option<Execution>> = const { RefCell::new(None) };
     static ACTOR: Cell<Actor> = const { Cell::new(Actor::Setup) };
+    /// Whether the running process accesses a cell.
+    static IS_INSIDE_ACCESS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Removes the execution of this thread when it is dropped.
@@ -58,50 +60,82 @@ pub fn run_as(actor: Actor, function: impl FnOnce()) -> Result<(), String> {
 }
 
 /// Performs an operation of the running process. Returns the value that it reads.
+///
+/// # Panics
+/// Panics inside of an access to a cell.
 pub fn perform(operation: Operation<'_>, site: Site) -> u64 {
     let actor = ACTOR.get();
     let Actor::Process(process) = actor else {
         return with(|execution| execution.step_outside(actor, operation));
     };
+    if coroutine::is_unwinding() {
+        return coroutine::unwind();
+    }
+    assert!(
+        !IS_INSIDE_ACCESS.get(),
+        "the operation at {site} is inside of an access to a cell, which is one step"
+    );
     loop {
-        if coroutine::is_unwinding() {
-            return coroutine::unwind();
-        }
         match with(|execution| execution.step(process, operation, site)) {
             Step::Done(value) => return value,
             Step::Suspend => coroutine::suspend(),
         }
+        if coroutine::is_unwinding() {
+            return coroutine::unwind();
+        }
+    }
+}
+
+/// Begins a step of the running process, which may die before the step.
+///
+/// A death is tried at the start of the process, and after each event that others can see. A death
+/// between two others leaves the same memory.
+pub fn begin_step(site: Site) {
+    let Actor::Process(process) = ACTOR.get() else {
+        return;
+    };
+    if coroutine::is_unwinding() || !with(|execution| execution.may_die(process)) {
+        return;
+    }
+    if perform(Operation::Die, site) == 1 {
+        with(|execution| execution.die(process));
+        coroutine::suspend();
+        coroutine::unwind();
+    }
+}
+
+/// Notes that the running process has changed what happens after its death.
+pub fn note_change() {
+    if let Actor::Process(process) = ACTOR.get() {
+        with(|execution| execution.note_change(process));
+    }
+}
+
+/// An access to a cell, until it is dropped.
+pub struct Inside(());
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        IS_INSIDE_ACCESS.set(false);
     }
 }
 
 /// Records an access of the running process to a cell. Does not return if it races with another.
-pub fn access(cell: usize, is_write: bool, site: Site) {
-    let Actor::Process(process) = ACTOR.get() else {
-        return;
-    };
-    if coroutine::is_unwinding() {
-        coroutine::unwind();
-    } else if let Some(other) = with(|execution| execution.access(process, cell, is_write, site)) {
-        fail_with_race([other, site]);
-    }
-}
-
-/// Fails because another access to the cell has not ended.
-pub fn fail_as_race(cell: usize, site: Site) -> ! {
+pub fn access(cell: usize, is_write: bool, site: Site) -> Inside {
     match ACTOR.get() {
-        Actor::Process(_) => {
-            let other = with(|execution| execution.races.latest(cell, site));
-            fail_with_race([other, site])
+        Actor::Process(_) if coroutine::is_unwinding() => {
+            coroutine::unwind();
         }
-        Actor::Setup | Actor::Verify => panic!("the cell is accessed inside of another access"),
+        Actor::Process(process) => {
+            if let Some(other) = with(|execution| execution.access(process, cell, is_write, site)) {
+                let sites = [other, site].map(|site| site.to_string());
+                with(|execution| execution.fail(FailureKind::DataRace { sites }));
+                coroutine::suspend();
+                coroutine::unwind();
+            }
+        }
+        Actor::Setup | Actor::Verify => {}
     }
-}
-
-fn fail_with_race(sites: [Site; 2]) -> ! {
-    let sites = sites.map(|site| site.to_string());
-    with(|execution| execution.fail(FailureKind::DataRace { sites }));
-    loop {
-        coroutine::suspend();
-        coroutine::unwind();
-    }
+    IS_INSIDE_ACCESS.set(true);
+    Inside(())
 }

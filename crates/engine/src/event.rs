@@ -64,6 +64,8 @@ pub enum Kind {
     UpdateWrite,
     Fence,
     Choice,
+    /// A choice whether the process dies (1) or lives (0).
+    Death,
     /// The end of a sleep. Its source is the write with which a wake removed the process from the
     /// wait queue.
     Awake,
@@ -76,6 +78,12 @@ impl Kind {
 
     pub fn is_write(self) -> bool {
         matches!(self, Self::Write | Self::UpdateWrite)
+    }
+
+    /// Whether the event may change what other processes see, or what the kernel finds after a
+    /// death. A process that was woken has consumed a wake.
+    pub fn is_visible(self) -> bool {
+        self.is_write() || self == Self::Awake
     }
 }
 

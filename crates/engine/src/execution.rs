@@ -23,6 +23,20 @@ pub enum Status {
     Finished,
 }
 
+/// Whether a process may die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// The process does not die.
+    Immortal,
+    /// The process may die before its next step.
+    Mortal,
+    /// The process may die before a later step, because it has not changed anything since the last
+    /// step before which it could die.
+    Surviving,
+    /// The process has just died.
+    Died,
+}
+
 /// Who performs operations: a process, or the code before and after the processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
@@ -31,15 +45,6 @@ pub enum Actor {
     Process(usize),
     /// The code that checks the final state.
     Verify,
-}
-
-impl Actor {
-    fn number(self) -> usize {
-        match self {
-            Self::Process(process) => process,
-            Self::Setup | Self::Verify => MAX_PROCESSES,
-        }
-    }
 }
 
 /// How an execution ends.
@@ -52,17 +57,28 @@ pub enum End {
     Failed(Failure),
 }
 
-/// Numbers for the objects that the actors create. The number of an object depends only on its actor
-/// and on the objects that this actor has created before, so it is the same in each execution.
+/// Numbers for the objects that the actors create: first those of the setup. The number of an object
+/// depends only on its actor and on the objects that this actor has created before, so it is the
+/// same in each execution.
 #[derive(Debug, Default)]
-struct Numbers([u32; MAX_PROCESSES + 1]);
+struct Numbers {
+    by_setup: u32,
+    by_others: [u32; MAX_PROCESSES + 1],
+}
 
 impl Numbers {
     fn next(&mut self, actor: Actor) -> u32 {
-        let actor = actor.number();
-        let number = self.0[actor] * (MAX_PROCESSES as u32 + 1) + actor as u32;
-        self.0[actor] += 1;
-        number
+        let actor = match actor {
+            Actor::Setup => {
+                self.by_setup += 1;
+                return self.by_setup - 1;
+            }
+            Actor::Process(process) => process,
+            Actor::Verify => MAX_PROCESSES,
+        };
+        let count = self.by_others[actor];
+        self.by_others[actor] += 1;
+        self.by_setup + count * self.by_others.len() as u32 + actor as u32
     }
 }
 
@@ -76,6 +92,7 @@ pub struct Execution {
     /// The process that may add events.
     pub scheduled: usize,
     pub status: Vec<Status>,
+    pub lives: Vec<Life>,
     pub races: Races,
     /// The graphs that are to be explored.
     pub stack: Vec<Outline>,
@@ -109,8 +126,10 @@ impl Execution {
         self.cells = Numbers::default();
     }
 
-    /// Sets the number of processes, after the setup.
-    pub fn set_processes(&mut self, count: usize) {
+    /// Sets the processes, after the setup.
+    pub fn set_processes(&mut self, lives: Vec<Life>) {
+        let count = lives.len();
+        self.lives = lives;
         self.status.resize(count, Status::Ready);
         self.graph.events.resize_with(count, Vec::new);
         self.outline.labels.resize_with(count, Vec::new);
@@ -144,6 +163,35 @@ impl Execution {
         self.races.access(cell, is_write, by, site)
     }
 
+    /// Whether the process may die before its next step. If so, the process is asked once.
+    pub fn may_die(&mut self, process: usize) -> bool {
+        let is_mortal = self.lives[process] == Life::Mortal;
+        if is_mortal {
+            self.lives[process] = Life::Surviving;
+        }
+        is_mortal
+    }
+
+    pub fn die(&mut self, process: usize) {
+        self.lives[process] = Life::Died;
+    }
+
+    /// Notes that a process has changed something that others can see.
+    pub fn note_change(&mut self, process: usize) {
+        if self.lives[process] == Life::Surviving {
+            self.lives[process] = Life::Mortal;
+        }
+    }
+
+    /// Whether the process has just died. From now on, it is the kernel, which does not die.
+    pub fn take_death(&mut self, process: usize) -> bool {
+        let has_died = self.lives[process] == Life::Died;
+        if has_died {
+            self.lives[process] = Life::Immortal;
+        }
+        has_died
+    }
+
     /// Performs an operation of the setup, in which each location has its initial value, or of the
     /// verification, in which each location has its last value.
     pub fn step_outside(&mut self, actor: Actor, operation: Operation<'_>) -> u64 {
@@ -154,7 +202,9 @@ impl Execution {
                 let read = self.value_outside(actor, update.location);
                 (update.location, (update.effect)(read, 0).written)
             }
-            Operation::Fence(_) | Operation::Choose(_) | Operation::Sleep(_) => return 0,
+            Operation::Fence(_) | Operation::Choose(_) | Operation::Die | Operation::Sleep(_) => {
+                return 0;
+            }
         };
         let read = self.value_outside(actor, location);
         if let Some(value) = write {

@@ -1,7 +1,7 @@
 //! Explores the executions of a model.
 
 use crate::coroutine::{Coroutines, Outcome};
-use crate::execution::{Actor, End, Execution, Status};
+use crate::execution::{Actor, End, Execution, Life, Status};
 use crate::failure::{Failure, FailureKind};
 use crate::graph::Outline;
 use crate::history::History;
@@ -113,17 +113,44 @@ impl fmt::Display for Report {
 /// The processes and the final check of one execution, which a model sets up.
 #[derive(Default)]
 pub struct Setup {
-    processes: Vec<Box<dyn FnOnce()>>,
-    verify: Option<Box<dyn FnOnce()>>,
+    processes: Vec<Process>,
+    verify: Option<Body>,
+}
+
+type Body = Box<dyn FnOnce()>;
+
+struct Process {
+    body: Body,
+    /// What the kernel does after the death of the process, if the process may die.
+    after_death: Option<Body>,
 }
 
 impl Setup {
     /// Adds a process. At most [`MAX_PROCESSES`](crate::MAX_PROCESSES).
     pub fn process(&mut self, body: impl FnOnce() + 'static) {
-        self.processes.push(Box::new(body));
+        self.processes.push(Process {
+            body: Box::new(body),
+            after_death: None,
+        });
     }
 
-    /// Sets the function that checks the final state. It runs after every process has finished, and
+    /// Adds a process that may die before each of its steps. After its death, `after_death` runs in
+    /// its place, as the kernel does with the robust list of a dead process.
+    ///
+    /// The destructors of the values that the process owned run after the end of the execution,
+    /// where they change nothing.
+    pub fn mortal_process(
+        &mut self,
+        body: impl FnOnce() + 'static,
+        after_death: impl FnOnce() + 'static,
+    ) {
+        self.processes.push(Process {
+            body: Box::new(body),
+            after_death: Some(Box::new(after_death)),
+        });
+    }
+
+    /// Sets the function that checks the final state. It runs after every process has ended, and
     /// reads the last value of each location.
     pub fn verify(&mut self, check: impl FnOnce() + 'static) {
         self.verify = Some(Box::new(check));
@@ -189,6 +216,7 @@ struct Explorer {
     graphs: u64,
     report: Report,
     coroutines: Coroutines,
+    after_death: Vec<Option<Body>>,
     _installed: current::Installed,
 }
 
@@ -209,6 +237,7 @@ impl Explorer {
                 max_events: 0,
             },
             coroutines: Coroutines::default(),
+            after_death: Vec::new(),
             _installed: current::install(execution),
         }
     }
@@ -269,8 +298,17 @@ impl Explorer {
         if !(1..=crate::MAX_PROCESSES).contains(&count) {
             return fail(FailureKind::ProcessCount { count });
         }
-        current::with(|execution| execution.set_processes(count));
-        self.coroutines.start(setup.processes);
+        let life = |process: &Process| match process.after_death {
+            Some(_) => Life::Mortal,
+            None => Life::Immortal,
+        };
+        let lives = setup.processes.iter().map(life).collect();
+        current::with(|execution| execution.set_processes(lives));
+        self.after_death.clear();
+        for process in setup.processes {
+            self.coroutines.start(process.body);
+            self.after_death.push(process.after_death);
+        }
         self.replay(count);
         self.extend(count);
         if let Some(end) = current::with(|execution| execution.end.take()) {
@@ -331,7 +369,12 @@ impl Explorer {
 
     fn resume(&mut self, process: usize) {
         match self.coroutines.resume(process) {
-            Outcome::Suspended => {}
+            Outcome::Suspended => {
+                if current::with(|execution| execution.take_death(process)) {
+                    let kernel = self.after_death[process].take();
+                    self.coroutines.replace(process, kernel.unwrap_or_else(|| Box::new(|| {})));
+                }
+            }
             Outcome::Finished => {
                 current::with(|execution| execution.status[process] = Status::Finished);
             }

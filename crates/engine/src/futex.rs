@@ -75,12 +75,14 @@ impl Atomic<u32> {
                 choices: choices(waiting, count),
             }
         };
+        current::begin_step(Location::caller());
         let waiting = self.update_queue(&wake, Location::caller());
         waiting.count_ones().min(count)
     }
 
     /// Checks the word and joins its queue. Returns false if the word has another value.
     fn join(&self, expected: u32, site: Site) -> bool {
+        current::begin_step(site);
         let load = Operation::Load(self.location, Relaxed, None);
         if current::perform(load, site) as u32 != expected {
             return false;

@@ -148,7 +148,7 @@ impl Graph {
                 event.happens_before.join(&acquirable);
             }
             Kind::Awake => event.prefix.join(&self.event(event.label.source).prefix),
-            Kind::Fence | Kind::Choice => {}
+            Kind::Fence | Kind::Choice | Kind::Death => {}
         }
         if event.label.kind == Kind::Fence && is_release(event.ordering) {
             event.fenced = event.happens_before;

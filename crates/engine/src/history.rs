@@ -30,6 +30,8 @@ pub enum Action {
     Fence(Ordering),
     /// A choice, with its result.
     Choice(u32),
+    /// The death of the process.
+    Death,
     /// The end of a sleep.
     Awake {
         /// The operation that woke the process: the number of its process, and its index.
@@ -74,12 +76,22 @@ impl History {
 
 fn operations(events: &[Event], numbers: &OperationNumbers) -> Vec<Operation> {
     let followed = events.iter().zip(events.iter().skip(1).map(Some).chain([None]));
-    let followed = followed.filter(|(event, _)| event.label.kind != Kind::UpdateWrite);
+    let followed = followed.filter(|(event, _)| begins_operation(event));
     let operations = followed.map(|(event, next)| Operation {
         action: action(event, next, numbers),
         site: event.site.to_string(),
     });
     operations.collect()
+}
+
+/// Whether the event is the first of an operation. The write of an update is its second, and a
+/// process that lives has done nothing.
+fn begins_operation(event: &Event) -> bool {
+    match event.label.kind {
+        Kind::UpdateWrite => false,
+        Kind::Death => event.label.choice == 1,
+        _ => true,
+    }
 }
 
 fn action(event: &Event, next: Option<&Event>, numbers: &OperationNumbers) -> Action {
@@ -89,6 +101,7 @@ fn action(event: &Event, next: Option<&Event>, numbers: &OperationNumbers) -> Ac
     let (read, written) = match label.kind {
         Kind::Fence => return Action::Fence(event.ordering),
         Kind::Choice => return Action::Choice(label.choice),
+        Kind::Death => return Action::Death,
         Kind::Awake => {
             let by = source.expect("a process, not an initial value, ends a sleep");
             return Action::Awake { by };
@@ -114,8 +127,8 @@ impl OperationNumbers {
         let of_process = |events: &Vec<Event>| {
             let mut count = 0;
             let numbers = events.iter().map(|event| {
-                count += usize::from(event.label.kind != Kind::UpdateWrite);
-                count - 1
+                count += usize::from(begins_operation(event));
+                count.saturating_sub(1)
             });
             numbers.collect()
         };
@@ -150,6 +163,7 @@ impl fmt::Display for Action {
         match self {
             Self::Fence(ordering) => write!(f, "fence {ordering:?}"),
             Self::Choice(choice) => write!(f, "chooses {choice}"),
+            Self::Death => f.write_str("dies"),
             Self::Awake { by: (process, index) } => {
                 write!(f, "is woken by operation {index} of process {process}")
             }

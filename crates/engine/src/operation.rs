@@ -50,6 +50,8 @@ pub enum Operation<'a> {
     Fence(Ordering),
     /// Chooses a number below this one.
     Choose(u32),
+    /// Chooses whether the process dies (1) or lives (0).
+    Die,
     /// Sleeps in this wait queue, which the process has just joined, until a wake removes the
     /// process from the queue.
     Sleep(LocationId),
@@ -63,6 +65,7 @@ impl Operation<'_> {
             Self::Update(..) => Kind::UpdateRead,
             Self::Fence(_) => Kind::Fence,
             Self::Choose(_) => Kind::Choice,
+            Self::Die => Kind::Death,
             Self::Sleep(_) => Kind::Awake,
         }
     }
@@ -71,7 +74,7 @@ impl Operation<'_> {
         match *self {
             Self::Load(location, ..) | Self::Store(location, ..) | Self::Sleep(location) => location,
             Self::Update(update) => update.location,
-            Self::Fence(_) | Self::Choose(_) => 0,
+            Self::Fence(_) | Self::Choose(_) | Self::Die => 0,
         }
     }
 }
@@ -96,7 +99,7 @@ impl Execution {
             return Step::Suspend;
         }
         let recorded = self.outline.labels[process].get(index).copied();
-        match recorded {
+        let step = match recorded {
             Some(label) => {
                 if (label.kind, label.location) != (operation.kind(), operation.location()) {
                     self.fail_as_nondeterministic(site);
@@ -106,7 +109,13 @@ impl Execution {
             }
             None if self.is_replaying || self.scheduled != process => Step::Suspend,
             None => self.extend(process, operation, site),
+        };
+        let last = self.graph.events[process].last();
+        let is_visible = last.is_some_and(|event| event.label.kind.is_visible());
+        if matches!(step, Step::Done(_)) && is_visible {
+            self.note_change(process);
         }
+        step
     }
 
     /// Performs an operation whose event is in the graph that is replayed.
@@ -137,7 +146,7 @@ impl Execution {
                 self.graph.push(process, event);
                 Step::Done(0)
             }
-            Operation::Choose(_) => {
+            Operation::Choose(_) | Operation::Die => {
                 self.graph.push(process, event);
                 Step::Done(u64::from(label.choice))
             }
@@ -200,16 +209,8 @@ impl Execution {
                 self.check_sequential(id);
                 self.done(0)
             }
-            Operation::Choose(count) => {
-                for choice in (1..count).rev() {
-                    let mut label = self.graph.new_label(Kind::Choice, 0, INITIAL);
-                    label.choice = choice;
-                    self.push_alternative(process, label);
-                }
-                let label = self.graph.new_label(Kind::Choice, 0, INITIAL);
-                self.graph.push(process, new_event(label, site));
-                Step::Done(0)
-            }
+            Operation::Choose(count) => self.add_choice(process, Kind::Choice, count, site),
+            Operation::Die => self.add_choice(process, Kind::Death, 2, site),
             Operation::Sleep(queue) => match self.graph.waker(process, queue) {
                 Some(wake) => {
                     let label = self.graph.new_label(Kind::Awake, queue, wake);
@@ -222,6 +223,17 @@ impl Execution {
                 }
             },
         }
+    }
+
+    /// Adds the first result of a choice, and pushes a graph for each other one.
+    fn add_choice(&mut self, process: usize, kind: Kind, count: u32, site: Site) -> Step {
+        for choice in (1..count).rev() {
+            let label = self.graph.new_label(kind, 0, INITIAL);
+            self.push_alternative(process, Label { choice, ..label });
+        }
+        let label = self.graph.new_label(kind, 0, INITIAL);
+        self.graph.push(process, new_event(label, site));
+        Step::Done(0)
     }
 
     /// Adds a read of the last write, and pushes a graph for each older write that the process may

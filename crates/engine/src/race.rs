@@ -27,13 +27,6 @@ impl Races {
         self.0.clear();
     }
 
-    /// Returns the site of an access to this cell, or `site` if no process has accessed it.
-    pub fn latest(&self, cell: usize, site: Site) -> Site {
-        let accesses = self.0.get(cell).into_iter();
-        let mut accesses = accesses.flat_map(|cell| cell.writes.iter().chain(&cell.reads).flatten());
-        accesses.find(|access| access.site != site).map_or(site, |access| access.site)
-    }
-
     /// Records an access to a cell. Returns the site of a racing access, if there is one: an access
     /// of another process, at least one of the two a write, and neither happens before the other.
     ///

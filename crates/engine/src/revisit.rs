@@ -69,7 +69,7 @@ impl<'a> Revisit<'a> {
             Kind::UpdateRead => {
                 event.label.choice == 0 && self.is_last_write(event, event.label.source)
             }
-            Kind::Choice => event.label.choice == 0,
+            Kind::Choice | Kind::Death => event.label.choice == 0,
             Kind::Fence | Kind::Awake => true,
         }
     }

@@ -1,4 +1,5 @@
 //! x
+mod deaths;
 mod waits;
 use interlatch_engine::*;
 use std::rc::Rc;
