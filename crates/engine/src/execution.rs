@@ -267,7 +267,7 @@ impl Execution {
 
     pub fn fail_as_nondeterministic(&mut self, site: Site) {
         self.fail(FailureKind::NotDeterministic {
-            site: site.to_string(),
+            site: Some(site.to_string()),
         });
     }
 }

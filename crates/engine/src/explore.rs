@@ -210,6 +210,25 @@ pub fn explore_with(
 /// Is called with each execution that ended. Returns whether the exploration goes on.
 type Observer<'a> = &'a mut dyn FnMut(Ended<'_>) -> ControlFlow<()>;
 
+/// Runs one execution again, which this text describes: see [`Failure::replay`]. The verdict is
+/// [`Verdict::Limited`] if the execution does not fail.
+///
+/// Returns `None` if the text is not the text of an execution.
+///
+/// # Panics
+/// Panics if it is called inside a model.
+pub fn replay(text: &str, model: impl Fn(&mut Setup)) -> Option<Report> {
+    let outline = crate::replay::parse(text)?;
+    let limits = Limits {
+        graphs: Some(1),
+        ..Limits::default()
+    };
+    let mut explorer = Explorer::new(limits);
+    current::with(|execution| execution.stack.push(outline));
+    explorer.run(&model, &mut |_| ControlFlow::Continue(()));
+    Some(explorer.report)
+}
+
 struct Explorer {
     limits: Limits,
     begin: Instant,
@@ -356,13 +375,13 @@ impl Explorer {
             });
             let Some((next, is_behind)) = next else { break };
             let before = event_count(next);
-            self.resume(next);
+            if current::with(|execution| execution.status[next] == Status::Ready) {
+                self.resume(next);
+            }
             if is_behind && event_count(next) == before && !is_over() {
                 // The process has ended, or waits for an event that does not exist.
-                current::with(|execution| {
-                    let site = core::panic::Location::caller();
-                    execution.fail_as_nondeterministic(site);
-                });
+                let kind = FailureKind::NotDeterministic { site: None };
+                current::with(|execution| execution.fail(kind));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::graph::Graph;
 use crate::history::History;
+use crate::replay;
 use core::fmt;
 
 /// What is wrong with an execution.
@@ -29,11 +30,11 @@ pub enum FailureKind {
         /// The limit: see [`Limits::steps`](crate::Limits::steps).
         limit: usize,
     },
-    /// A process performed another operation when the same execution was repeated. For example, it
-    /// read a clock, or iterated over a `HashMap`.
+    /// A process performed another operation, or ended, when the same execution was repeated. For
+    /// example, it read a clock, or iterated over a `HashMap`.
     NotDeterministic {
-        /// The source line of the operation.
-        site: String,
+        /// The source line of the operation, or `None` if the process ended.
+        site: Option<String>,
     },
     /// The model has no processes, or too many.
     ProcessCount {
@@ -55,11 +56,17 @@ impl fmt::Display for FailureKind {
                 "a process performs more than {limit} steps, so it may never end; wait with \
                  `load_until` instead of a loop, or raise the limit"
             ),
-            Self::NotDeterministic { site } => write!(
-                f,
-                "the operation at {site} differs when the same execution is repeated; does the \
-                 model read a clock or iterate over a HashMap?"
-            ),
+            Self::NotDeterministic { site } => {
+                match site {
+                    Some(site) => write!(f, "the operation at {site} differs")?,
+                    None => write!(f, "a process ends earlier")?,
+                }
+                write!(
+                    f,
+                    " when the same execution is repeated; does the model read a clock or iterate \
+                     over a HashMap?"
+                )
+            }
             Self::ProcessCount { count } => write!(
                 f,
                 "the model has {count} processes, expected 1 to {}",
@@ -76,6 +83,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// The operations until the failure.
     pub history: History,
+    /// The text from which [`replay`](crate::replay()) runs the execution again.
+    pub replay: String,
 }
 
 impl Failure {
@@ -83,13 +92,14 @@ impl Failure {
         Self {
             kind,
             history: History::new(graph),
+            replay: replay::print(&graph.outline(|process| graph.events[process].len())),
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.kind, self.history)
+        write!(f, "{}\n{}replay: {}", self.kind, self.history, self.replay)
     }
 }
 

@@ -64,6 +64,7 @@ mod graph;
 mod history;
 mod operation;
 mod race;
+mod replay;
 mod revisit;
 mod sequential;
 mod wait_queue;
@@ -74,7 +75,7 @@ pub use atomic::{
 };
 pub use cell::RaceCell;
 pub use clock::MAX_PROCESSES;
-pub use explore::{Complete, Ended, Limit, Limits, Report, Setup, Verdict, explore, explore_with};
+pub use explore::{Complete, Ended, Limit, Limits, Report, Setup, Verdict, explore, explore_with, replay};
 pub use failure::{Failure, FailureKind};
 pub use futex::Wake;
 pub use history::{Action, History, Operation, Write};

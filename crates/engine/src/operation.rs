@@ -177,8 +177,14 @@ impl Execution {
         let effect = (update.effect)(event.value, event.label.choice);
         event.ordering = effect.written.map_or(update.failure, |_| update.success);
         self.push_read(process, event);
-        if let Some(value) = effect.written {
-            let mut write = new_event(self.outline.labels[process][index + 1], event.site);
+        let recorded = self.outline.labels[process].get(index + 1).copied();
+        let recorded = recorded.filter(|label| label.kind == Kind::UpdateWrite);
+        if effect.written.is_some() != recorded.is_some() {
+            self.fail_as_nondeterministic(event.site);
+            return Step::Suspend;
+        }
+        if let (Some(value), Some(label)) = (effect.written, recorded) {
+            let mut write = new_event(label, event.site);
             write.ordering = update.success;
             write.value = value;
             self.graph.push(process, write);

@@ -1,4 +1,5 @@
 //! x
+mod failures;
 mod deaths;
 mod waits;
 use interlatch_engine::*;
