@@ -26,11 +26,26 @@ fn main() {
         }
     });
     let graphs = r.executions + r.blocked + r.dead_ends;
-    println!("{r} {:?} {} graphs/s", t.elapsed(), graphs as f64 / t.elapsed().as_secs_f64());
+    println!(
+        "{r} {:?} {} graphs/s",
+        t.elapsed(),
+        graphs as f64 / t.elapsed().as_secs_f64()
+    );
     let t = std::time::Instant::now();
     let r = explore(Limits::default(), move |m| {
         let x = Rc::new(AtomicU32::new(0));
-        for _ in 0..4 { let x = x.clone(); m.process(move || { let mut v = x.load(Relaxed); loop { match x.compare_exchange(v, v + 1, Relaxed, Relaxed) { Ok(_) => break, Err(n) => v = n } } }); }
+        for _ in 0..4 {
+            let x = x.clone();
+            m.process(move || {
+                let mut v = x.load(Relaxed);
+                loop {
+                    match x.compare_exchange(v, v + 1, Relaxed, Relaxed) {
+                        Ok(_) => break,
+                        Err(n) => v = n,
+                    }
+                }
+            });
+        }
     });
     println!("cinc-like {r} {:?}", t.elapsed());
 }

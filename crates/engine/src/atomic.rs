@@ -99,8 +99,7 @@ impl<T: Primitive> Atomic<T> {
     /// Creates an atomic.
     pub fn new(value: T) -> Self {
         let actor = current::actor();
-        let location =
-            current::with(|execution| execution.new_location(actor, value.to_bits()));
+        let location = current::with(|execution| execution.new_location(actor, value.to_bits()));
         Self {
             location,
             value: PhantomData,
@@ -155,7 +154,11 @@ impl<T: Primitive> Atomic<T> {
     ) -> Result<T, T> {
         check_load(failure);
         let read = self.update(success, failure, &|read| (read == expected).then_some(new));
-        if read == expected { Ok(read) } else { Err(read) }
+        if read == expected {
+            Ok(read)
+        } else {
+            Err(read)
+        }
     }
 
     /// Does the same as [`Atomic::compare_exchange`], but may also fail if the value is `expected`.

@@ -1,12 +1,12 @@
 //! One execution: the graph, the processes that build it, and how it ended.
 
+use crate::MAX_PROCESSES;
 use crate::clock::Clock;
 use crate::event::{EventId, INITIAL, LocationId, Site};
 use crate::failure::{Failure, FailureKind};
 use crate::graph::{Graph, Outline, Variable};
 use crate::operation::Operation;
 use crate::race::Races;
-use crate::MAX_PROCESSES;
 
 /// Stands for no process.
 pub const NONE: usize = usize::MAX;
@@ -234,7 +234,8 @@ impl Execution {
 
     /// Returns the outline of the whole graph.
     pub fn whole_outline(&self) -> Outline {
-        self.graph.outline(|process| self.graph.events[process].len())
+        self.graph
+            .outline(|process| self.graph.events[process].len())
     }
 
     /// Whether the graph contains an event of this process that the replay has not reached.

@@ -2,7 +2,7 @@
 
 use crate::graph::Graph;
 use crate::history::History;
-use crate::replay;
+use crate::replay_text;
 use core::fmt;
 
 /// What is wrong with an execution.
@@ -47,7 +47,9 @@ impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Panic { message } => f.write_str(message),
-            Self::DataRace { sites: [one, other] } => {
+            Self::DataRace {
+                sites: [one, other],
+            } => {
                 write!(f, "data race: {one} and {other} are not ordered")
             }
             Self::Deadlock { waiting } => write!(f, "deadlock: {waiting}"),
@@ -92,7 +94,7 @@ impl Failure {
         Self {
             kind,
             history: History::new(graph),
-            replay: replay::print(&graph.outline(|process| graph.events[process].len())),
+            replay: replay_text::print(&graph.outline(|process| graph.events[process].len())),
         }
     }
 }

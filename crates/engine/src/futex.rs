@@ -1,12 +1,12 @@
 //! Waiting for a word, with the semantics of `futex(2)`.
 
+use crate::Atomic;
 use crate::clock::MAX_PROCESSES;
 use crate::current;
 use crate::event::{LocationId, Site};
 use crate::execution::Actor;
 use crate::operation::{Effect, Operation, Update};
 use crate::wait_queue::{self, bit};
-use crate::Atomic;
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
 

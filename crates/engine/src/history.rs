@@ -68,14 +68,18 @@ impl History {
             writes.filter_map(|id| numbers.write(*id)).collect()
         });
         Self {
-            processes: processes.map(|events| operations(events, &numbers)).collect(),
+            processes: processes
+                .map(|events| operations(events, &numbers))
+                .collect(),
             modification_order: orders.collect(),
         }
     }
 }
 
 fn operations(events: &[Event], numbers: &OperationNumbers) -> Vec<Operation> {
-    let followed = events.iter().zip(events.iter().skip(1).map(Some).chain([None]));
+    let followed = events
+        .iter()
+        .zip(events.iter().skip(1).map(Some).chain([None]));
     let followed = followed.filter(|(event, _)| begins_operation(event));
     let operations = followed.map(|(event, next)| Operation {
         action: action(event, next, numbers),
@@ -164,7 +168,9 @@ impl fmt::Display for Action {
             Self::Fence(ordering) => write!(f, "fence {ordering:?}"),
             Self::Choice(choice) => write!(f, "chooses {choice}"),
             Self::Death => f.write_str("dies"),
-            Self::Awake { by: (process, index) } => {
+            Self::Awake {
+                by: (process, index),
+            } => {
                 write!(f, "is woken by operation {index} of process {process}")
             }
             Self::Access {

@@ -63,10 +63,14 @@ mod futex;
 mod graph;
 mod history;
 mod operation;
+mod parts;
 mod race;
-mod replay;
+mod replay_text;
+mod report;
 mod revisit;
+mod run;
 mod sequential;
+mod setup;
 mod wait_queue;
 
 pub use atomic::{
@@ -75,10 +79,13 @@ pub use atomic::{
 };
 pub use cell::RaceCell;
 pub use clock::MAX_PROCESSES;
-pub use explore::{Complete, Ended, Limit, Limits, Report, Setup, Verdict, explore, explore_with, replay};
+pub use explore::{Complete, Ended, explore, explore_with, replay};
 pub use failure::{Failure, FailureKind};
 pub use futex::Wake;
 pub use history::{Action, History, Operation, Write};
+pub use parts::{explore_on_threads, explore_shard};
+pub use report::{Limit, Limits, MergeError, Report, Verdict};
+pub use setup::Setup;
 
 /// Chooses a number from 0 to `count - 1`. The explorer tries each.
 ///

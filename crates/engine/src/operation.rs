@@ -72,7 +72,9 @@ impl Operation<'_> {
 
     fn location(&self) -> LocationId {
         match *self {
-            Self::Load(location, ..) | Self::Store(location, ..) | Self::Sleep(location) => location,
+            Self::Load(location, ..) | Self::Store(location, ..) | Self::Sleep(location) => {
+                location
+            }
             Self::Update(update) => update.location,
             Self::Fence(_) | Self::Choose(_) | Self::Die => 0,
         }
@@ -368,13 +370,7 @@ impl Execution {
 
     /// Adds the write of an update whose read is the last event of the process, right after the
     /// source of that read.
-    fn add_write_of_update(
-        &mut self,
-        process: usize,
-        update: Update<'_>,
-        value: u64,
-        site: Site,
-    ) {
+    fn add_write_of_update(&mut self, process: usize, update: Update<'_>, value: u64, site: Site) {
         let location = update.location;
         let write = (location, update.success, value);
         let write = self.push_write(process, Kind::UpdateWrite, write, site);
@@ -425,7 +421,10 @@ impl Execution {
         }
         for process in 0..self.status.len() {
             let sleeps_here = self.status[process] == Status::Asleep
-                && self.graph.events[process].last().map(|join| join.label.location) == Some(queue);
+                && self.graph.events[process]
+                    .last()
+                    .map(|join| join.label.location)
+                    == Some(queue);
             if sleeps_here && self.graph.waker(process, queue).is_some() {
                 self.status[process] = Status::Ready;
                 self.scheduled = NONE;

@@ -28,9 +28,8 @@ pub fn is_affected_by(graph: &Graph, id: EventId) -> bool {
     let event = graph.event(id);
     graph.has_sequential
         && (event.ordering == Ordering::SeqCst
-            || ids(graph).any(|other| {
-                is_fence(graph.event(other)) && event.happens_before.contains(other)
-            }))
+            || ids(graph)
+                .any(|other| is_fence(graph.event(other)) && event.happens_before.contains(other)))
 }
 
 fn ids(graph: &Graph) -> impl Iterator<Item = EventId> {
@@ -178,7 +177,10 @@ impl<'a> Psc<'a> {
         let is_between = |access: &Access| {
             self.happens_before(from.id, access.id) && self.happens_before(access.id, to.id)
         };
-        self.graph.event(to.id).happens_before.contains(from.id.next())
+        self.graph
+            .event(to.id)
+            .happens_before
+            .contains(from.id.next())
             || to.bounds[from.location].last_write_before > from.position
             || self.accesses[from.location].iter().any(is_between)
     }

@@ -44,18 +44,26 @@ impl Graph {
     pub fn waker(&self, process: usize, queue: LocationId) -> Option<EventId> {
         let join = EventId::new(process, self.events[process].len() - 1);
         let variable = self.variable(queue);
-        let mut later = variable.order[variable.position(join) + 1..].iter().copied();
+        let mut later = variable.order[variable.position(join) + 1..]
+            .iter()
+            .copied();
         later.find(|write| self.event(*write).value & bit(process) == 0)
     }
 
     /// Whether the accesses to all queues are consistent with the checks of their words.
     pub fn has_current_checks(&self) -> bool {
-        let reads = self.events.iter().enumerate().flat_map(|(process, events)| {
-            let events = events.iter().enumerate();
-            let reads = events.filter(|(_, event)| event.label.kind == Kind::UpdateRead);
-            reads.map(move |(index, _)| EventId::new(process, index))
-        });
-        reads.into_iter().all(|read| self.is_consistent_access(read))
+        let reads = self
+            .events
+            .iter()
+            .enumerate()
+            .flat_map(|(process, events)| {
+                let events = events.iter().enumerate();
+                let reads = events.filter(|(_, event)| event.label.kind == Kind::UpdateRead);
+                reads.map(move |(index, _)| EventId::new(process, index))
+            });
+        reads
+            .into_iter()
+            .all(|read| self.is_consistent_access(read))
     }
 
     /// Whether an access is consistent with the checks of the processes that have joined the queue.

@@ -1,15 +1,15 @@
 //! Processes that die.
 
-use interlatch_engine::{AtomicU32, FailureKind, Limits, RaceCell, Setup, Verdict, explore, local_step};
+use interlatch_engine::{
+    AtomicU32, FailureKind, Limits, RaceCell, Setup, Verdict, explore, local_step,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Returns the final values of two words, over all executions.
-fn final_values(
-    model: impl Fn(&mut Setup, Rc<[AtomicU32; 2]>),
-) -> BTreeSet<[u32; 2]> {
+fn final_values(model: impl Fn(&mut Setup, Rc<[AtomicU32; 2]>)) -> BTreeSet<[u32; 2]> {
     let values = Rc::new(RefCell::new(BTreeSet::new()));
     let report = explore(Limits::default(), |setup| {
         let words = Rc::new([AtomicU32::new(0), AtomicU32::new(0)]);
@@ -31,7 +31,8 @@ fn write_both(words: &[AtomicU32; 2]) {
 
 #[test]
 fn a_process_may_die_before_each_step() {
-    let values = final_values(|model, words| model.mortal_process(move || write_both(&words), || {}));
+    let values =
+        final_values(|model, words| model.mortal_process(move || write_both(&words), || {}));
     assert_eq!(values, [[0, 0], [1, 0], [1, 1]].into());
 }
 
@@ -77,7 +78,11 @@ fn lock_and_add(lock: &RobustLock, process: u32) {
         match lock.word.compare_exchange(0, process, Acquire, Relaxed) {
             Ok(_) => break,
             Err(owner) if owner > 10 => {
-                if lock.word.compare_exchange(owner, process, Acquire, Relaxed).is_ok() {
+                if lock
+                    .word
+                    .compare_exchange(owner, process, Acquire, Relaxed)
+                    .is_ok()
+                {
                     break;
                 }
             }
@@ -94,7 +99,9 @@ fn lock_and_add(lock: &RobustLock, process: u32) {
 /// What the kernel does after the death of a process that may hold the lock, or may have released it
 /// without a wake.
 fn release_as_kernel(lock: &RobustLock, process: u32, wakes: bool) {
-    let mark = lock.word.compare_exchange(process, process + 10, Release, Relaxed);
+    let mark = lock
+        .word
+        .compare_exchange(process, process + 10, Release, Relaxed);
     if wakes || mark.is_ok() {
         lock.word.wake(1);
     }
@@ -131,5 +138,8 @@ fn a_death_between_release_and_wake_is_a_deadlock() {
     let Verdict::Failed(failure) = robust_lock(false) else {
         panic!("the deadlock is not found");
     };
-    assert!(matches!(failure.kind, FailureKind::Deadlock { .. }), "{failure}");
+    assert!(
+        matches!(failure.kind, FailureKind::Deadlock { .. }),
+        "{failure}"
+    );
 }

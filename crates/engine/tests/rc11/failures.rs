@@ -1,7 +1,8 @@
 //! Failures, bad models and limits: each has one sentence with the cause.
 
 use interlatch_engine::{
-    AtomicU32, FailureKind, Limit, Limits, RaceCell, Report, Setup, Verdict, choose, explore, replay,
+    AtomicU32, FailureKind, Limit, Limits, RaceCell, Report, Setup, Verdict, choose, explore,
+    replay,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -83,7 +84,11 @@ fn value_that_never_comes_is_a_deadlock() {
             words[0].load_until(Relaxed, |value| value == 1);
         });
     });
-    assert!(kind.to_string().starts_with("deadlock: process 0 waits at "), "{kind}");
+    assert!(
+        kind.to_string()
+            .starts_with("deadlock: process 0 waits at "),
+        "{kind}"
+    );
 }
 
 #[test]
@@ -161,7 +166,10 @@ fn fails_as_nondeterministic(report: Report) {
         panic!("{report}");
     };
     let kind = failure.kind;
-    assert!(matches!(kind, FailureKind::NotDeterministic { .. }), "{kind}");
+    assert!(
+        matches!(kind, FailureKind::NotDeterministic { .. }),
+        "{kind}"
+    );
 }
 
 #[test]
@@ -201,7 +209,11 @@ fn number_of_processes_is_limited() {
         let report = explore(Limits::default(), |model| {
             (0..count).for_each(|_| model.process(|| {}));
         });
-        assert_eq!(matches!(report.verdict, Verdict::Exhaustive), is_right, "{report}");
+        assert_eq!(
+            matches!(report.verdict, Verdict::Exhaustive),
+            is_right,
+            "{report}"
+        );
     }
 }
 
@@ -275,13 +287,29 @@ fn operation_inside_of_a_cell_is_rejected() {
         let shared = Rc::new((AtomicU32::new(0), RaceCell::new(0)));
         model.process(move || shared.1.with(|_| shared.0.store(1, Relaxed)));
     });
-    assert!(kind.to_string().contains("inside of an access to a cell"), "{kind}");
+    assert!(
+        kind.to_string().contains("inside of an access to a cell"),
+        "{kind}"
+    );
 }
 
 #[test]
 fn text_that_is_no_execution_is_rejected() {
-    for text in ["x0", "w0", "r0<0.0", "a1<i", "w0;0:0.0 0.0", "q0", "r0<9.0", "r99999999999<i", "0:1"] {
-        assert!(replay(text, |model| model.process(|| {})).is_none(), "{text}");
+    for text in [
+        "x0",
+        "w0",
+        "r0<0.0",
+        "a1<i",
+        "w0;0:0.0 0.0",
+        "q0",
+        "r0<9.0",
+        "r99999999999<i",
+        "0:1",
+    ] {
+        assert!(
+            replay(text, |model| model.process(|| {})).is_none(),
+            "{text}"
+        );
     }
     let report = replay("c0=1 f0", |model| model.process(|| {}));
     fails_as_nondeterministic(report.expect("the text is that of an execution"));

@@ -1,6 +1,7 @@
 //! x
-mod failures;
 mod deaths;
+mod failures;
+mod parts;
 mod waits;
 use interlatch_engine::*;
 use std::rc::Rc;
@@ -22,8 +23,14 @@ fn sb(o: Ordering, l: Ordering) -> Report {
     let r = explore(Limits::default(), move |m| {
         let x = Rc::new((AtomicU32::new(0), AtomicU32::new(0)));
         let y = x.clone();
-        m.process(move || { x.0.store(1, o); x.1.load(l); });
-        m.process(move || { y.1.store(1, o); y.0.load(l); });
+        m.process(move || {
+            x.0.store(1, o);
+            x.1.load(l);
+        });
+        m.process(move || {
+            y.1.store(1, o);
+            y.0.load(l);
+        });
     });
     println!("{r}");
     r
@@ -34,11 +41,27 @@ fn counts() {
     assert_eq!(sb(Relaxed, Relaxed).executions, 4);
     assert_eq!(sb(SeqCst, SeqCst).executions, 3);
     for n in 2..=7 {
-        count(n, |_, x| { x.fetch_add(1, Relaxed); });
+        count(n, |_, x| {
+            x.fetch_add(1, Relaxed);
+        });
     }
-    for n in 3..=4 { count(n, |_, x| { let v = x.load(Relaxed); x.store(v + 1, Relaxed); }); }
-    for n in 3..=4 { count(n, |_, x| { let v = x.load(Relaxed); let _ = x.compare_exchange(v, v + 1, Relaxed, Relaxed); }); }
-    for n in [5, 7] { count(n, |i, x| { let _ = x.compare_exchange(i as u32, i as u32 + 1, Relaxed, Relaxed); }); }
+    for n in 3..=4 {
+        count(n, |_, x| {
+            let v = x.load(Relaxed);
+            x.store(v + 1, Relaxed);
+        });
+    }
+    for n in 3..=4 {
+        count(n, |_, x| {
+            let v = x.load(Relaxed);
+            let _ = x.compare_exchange(v, v + 1, Relaxed, Relaxed);
+        });
+    }
+    for n in [5, 7] {
+        count(n, |i, x| {
+            let _ = x.compare_exchange(i as u32, i as u32 + 1, Relaxed, Relaxed);
+        });
+    }
 }
 
 fn mutex(n: usize, acq: Ordering) -> Report {

@@ -201,7 +201,10 @@ fn outcomes_are_those_of_the_interpreter() {
         graphs += number;
         let missed: Vec<_> = interpreted.difference(&explored).collect();
         excess += explored.difference(&interpreted).count();
-        assert!(missed.is_empty(), "seed {seed}: {program:?} misses {missed:?}");
+        assert!(
+            missed.is_empty(),
+            "seed {seed}: {program:?} misses {missed:?}"
+        );
     }
     println!("{graphs} complete executions, {excess} outcomes in excess");
 }

@@ -77,7 +77,9 @@ pub fn parse(text: &str) -> Option<Outline> {
             }
             None => {
                 let labels = part.split(' ').filter(|label| !label.is_empty());
-                outline.labels.push(labels.map(parse_label).collect::<Option<_>>()?);
+                outline
+                    .labels
+                    .push(labels.map(parse_label).collect::<Option<_>>()?);
             }
         }
     }
@@ -118,10 +120,14 @@ fn parse_id(text: &str) -> Option<EventId> {
 /// Whether each source is a write in the modification order of its location, each write is there
 /// once, and the write of an update follows its read.
 fn is_closed(outline: &Outline) -> bool {
-    let labels = outline.labels.iter().enumerate().flat_map(|(process, labels)| {
-        let labels = labels.iter().enumerate();
-        labels.map(move |(index, label)| (EventId::new(process, index), *label))
-    });
+    let labels = outline
+        .labels
+        .iter()
+        .enumerate()
+        .flat_map(|(process, labels)| {
+            let labels = labels.iter().enumerate();
+            labels.map(move |(index, label)| (EventId::new(process, index), *label))
+        });
     let labels: HashMap<EventId, Label> = labels.collect();
     let count = |id: EventId, location: u32| {
         let order = outline.orders.get(location as usize);
@@ -131,8 +137,7 @@ fn is_closed(outline: &Outline) -> bool {
     let is_source = |id, location| id == INITIAL || count(id, location) == 1;
     let is_write = |location: usize, id: &EventId| {
         let label = labels.get(id);
-        let is_write =
-            |label: &Label| label.kind.is_write() && label.location as usize == location;
+        let is_write = |label: &Label| label.kind.is_write() && label.location as usize == location;
         *id == INITIAL || label.is_some_and(is_write)
     };
     let mut orders = outline.orders.iter().enumerate();
@@ -156,9 +161,16 @@ mod tests {
 
     #[test]
     fn text_is_read_as_it_was_printed() {
-        for text in ["", "w0 r2<i;w2 r0<0.0;0:0.0;2:1.0", "u1<i=2 x1;a1<0.1 f0 c0=3 d0=1;1:0.1"] {
+        for text in [
+            "",
+            "w0 r2<i;w2 r0<0.0;0:0.0;2:1.0",
+            "u1<i=2 x1;a1<0.1 f0 c0=3 d0=1;1:0.1",
+        ] {
             let outline = parse(text);
-            assert_eq!(outline.map(|outline| print(&outline)).as_deref(), Some(text));
+            assert_eq!(
+                outline.map(|outline| print(&outline)).as_deref(),
+                Some(text)
+            );
         }
     }
 }

@@ -1,0 +1,185 @@
+//! Runs one execution: replays a graph, and extends it until no process can run.
+
+use crate::coroutine::{Coroutines, Outcome};
+use crate::current;
+use crate::execution::{Actor, End, Execution, Life, Status};
+use crate::failure::FailureKind;
+use crate::sequential;
+use crate::setup::{Body, Process, Setup};
+
+/// Runs one execution after the other.
+#[derive(Default)]
+pub struct Runner {
+    coroutines: Coroutines,
+    after_death: Vec<Option<Body>>,
+}
+
+impl Runner {
+    /// Replays a graph and extends it until no process can run. Returns how the execution ended, or
+    /// `None` if it is a part of another one.
+    pub fn run(&mut self, model: &dyn Fn(&mut Setup)) -> Option<End> {
+        let end = self.run_to_end(model);
+        self.coroutines.unwind_all();
+        end
+    }
+
+    fn run_to_end(&mut self, model: &dyn Fn(&mut Setup)) -> Option<End> {
+        let mut setup = Setup::default();
+        if let Err(message) = current::run_as(Actor::Setup, || model(&mut setup)) {
+            return fail(FailureKind::Panic { message });
+        }
+        let count = setup.processes.len();
+        if !(1..=crate::MAX_PROCESSES).contains(&count) {
+            return fail(FailureKind::ProcessCount { count });
+        }
+        let life = |process: &Process| match process.after_death {
+            Some(_) => Life::Mortal,
+            None => Life::Immortal,
+        };
+        let lives = setup.processes.iter().map(life).collect();
+        current::with(|execution| execution.set_processes(lives));
+        self.after_death.clear();
+        for process in setup.processes {
+            self.coroutines.start(process.body);
+            self.after_death.push(process.after_death);
+        }
+        self.replay(count);
+        self.extend(count);
+        if let Some(end) = current::with(|execution| execution.end.take()) {
+            return Some(end);
+        }
+        self.finish(setup.verify)
+    }
+
+    /// Runs the processes until each has repeated its part of the graph.
+    fn replay(&mut self, count: usize) {
+        loop {
+            let mut has_moved = false;
+            for process in 0..count {
+                let before = event_count(process);
+                if current::with(|execution| execution.status[process] == Status::Ready) {
+                    self.resume(process);
+                }
+                has_moved |= event_count(process) > before;
+            }
+            if !has_moved || is_over() {
+                break;
+            }
+        }
+        current::with(|execution| {
+            execution.is_replaying = false;
+            // A read that got another source, or a write that got another position, may violate an
+            // axiom.
+            let graph = &execution.graph;
+            if !sequential::is_consistent(graph) || !graph.has_current_checks() {
+                execution.abandon();
+            }
+        });
+    }
+
+    /// Runs the processes beyond the graph: first the one whose update lacks its write, then each
+    /// in turn as far as it goes.
+    fn extend(&mut self, count: usize) {
+        while !is_over() {
+            let next = current::with(|execution| {
+                let behind = (0..count).find(|process| execution.is_behind(*process));
+                let is_ready = |process: &usize| execution.status[*process] == Status::Ready;
+                let next = behind.or_else(|| (0..count).find(is_ready))?;
+                execution.scheduled = next;
+                Some((next, behind.is_some()))
+            });
+            let Some((next, is_behind)) = next else { break };
+            let before = event_count(next);
+            if current::with(|execution| execution.status[next] == Status::Ready) {
+                self.resume(next);
+            }
+            if is_behind && event_count(next) == before && !is_over() {
+                // The process has ended, or waits for an event that does not exist.
+                let kind = FailureKind::NotDeterministic { site: None };
+                current::with(|execution| execution.fail(kind));
+            }
+        }
+    }
+
+    fn resume(&mut self, process: usize) {
+        match self.coroutines.resume(process) {
+            Outcome::Suspended => {
+                if current::with(|execution| execution.take_death(process)) {
+                    let kernel = self.after_death[process].take();
+                    self.coroutines
+                        .replace(process, kernel.unwrap_or_else(|| Box::new(|| {})));
+                }
+            }
+            Outcome::Finished => {
+                current::with(|execution| execution.status[process] = Status::Finished);
+            }
+            Outcome::Panicked(message) => {
+                current::with(|execution| {
+                    execution.status[process] = Status::Finished;
+                    execution.fail(FailureKind::Panic { message });
+                });
+            }
+        }
+    }
+
+    /// Checks the final state of an execution that no process can continue.
+    fn finish(&mut self, verify: Option<Box<dyn FnOnce()>>) -> Option<End> {
+        let blocked = current::with(|execution| {
+            let mut status = execution.status.iter();
+            status.any(|status| *status != Status::Finished)
+        });
+        if blocked {
+            return current::with(|execution| deadlock(execution)).and_then(fail);
+        }
+        match current::run_as(Actor::Verify, || {
+            verify.into_iter().for_each(|verify| verify())
+        }) {
+            Ok(()) => Some(End::Complete),
+            Err(message) => fail(FailureKind::Panic { message }),
+        }
+    }
+}
+
+fn is_over() -> bool {
+    current::with(|execution| execution.is_over())
+}
+
+fn event_count(process: usize) -> usize {
+    current::with(|execution| execution.graph.events[process].len())
+}
+
+fn fail(kind: FailureKind) -> Option<End> {
+    current::with(|execution| {
+        execution.fail(kind);
+        execution.end.take()
+    })
+}
+
+/// Returns the deadlock of a blocked execution. It has none if a blocked process has read a value
+/// that is not the last one: in another execution, the process reads the last one.
+fn deadlock(execution: &Execution) -> Option<FailureKind> {
+    let graph = &execution.graph;
+    let mut waiting = Vec::new();
+    for (process, status) in execution.status.iter().enumerate() {
+        let last = graph.events[process].last();
+        let Some(event) = last.filter(|_| *status != Status::Finished) else {
+            continue;
+        };
+        let (location, value, site) = (event.label.location, event.value, event.site);
+        if *status == Status::Blocked && event.label.source != graph.last_write(location) {
+            return None;
+        }
+        waiting.push(match status {
+            Status::Blocked => format!(
+                "process {process} waits at {site} for another value than {value} of word {}",
+                location / 2
+            ),
+            _ => format!(
+                "process {process} sleeps at {site} on word {}",
+                location / 2
+            ),
+        });
+    }
+    let waiting = waiting.join(", ");
+    Some(FailureKind::Deadlock { waiting })
+}
