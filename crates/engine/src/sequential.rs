@@ -142,8 +142,8 @@ impl<'a> Psc<'a> {
     fn has_edge(&self, from: &Node, to: &Node) -> bool {
         match (from.access, to.access) {
             (None, None) => self.between_fences(from, to),
-            (None, Some(access)) => self.from_fence(from, access),
-            (Some(access), None) => self.to_fence(access, to),
+            (None, Some(access)) => self.after_fence(from, access),
+            (Some(access), None) => self.before_fence(access, to),
             (Some(from), Some(to)) => self.between_accesses(from, to),
         }
     }
@@ -162,7 +162,7 @@ impl<'a> Psc<'a> {
     }
 
     /// `[F]; hb?; scb; [E]` for an access `to`.
-    fn from_fence(&self, from: &Node, to: Access) -> bool {
+    fn after_fence(&self, from: &Node, to: Access) -> bool {
         let is_between = |access: &Access| {
             self.happens_before(from.id, access.id) && self.happens_before(access.id, to.id)
         };
@@ -173,7 +173,7 @@ impl<'a> Psc<'a> {
     }
 
     /// `[E]; scb; hb?; [F]` for an access `from`.
-    fn to_fence(&self, from: Access, to: &Node) -> bool {
+    fn before_fence(&self, from: Access, to: &Node) -> bool {
         let is_between = |access: &Access| {
             self.happens_before(from.id, access.id) && self.happens_before(access.id, to.id)
         };

@@ -1,0 +1,8 @@
+//! What the engine finds in small programs.
+
+mod counts;
+mod deaths;
+mod failures;
+mod locks;
+mod parts;
+mod waits;
