@@ -1,7 +1,7 @@
 //! Atomics whose operations the explorer orders.
 
 use crate::current;
-use crate::event::LocationId;
+use crate::event::{HEAVY, LIGHT, LocationId, Site};
 use crate::operation::{Effect, Operation, Update};
 use core::fmt;
 use core::marker::PhantomData;
@@ -289,5 +289,35 @@ pub fn fence(ordering: Ordering) {
         ordering != Ordering::Relaxed,
         "a fence cannot have the ordering Relaxed"
     );
-    current::perform(Operation::Fence(ordering), Location::caller());
+    current::begin_step(Location::caller());
+    current::perform(Operation::Fence(ordering, 0), Location::caller());
+}
+
+/// The light side of an asymmetric fence, which pairs with [`heavy_fence`].
+///
+/// On a machine, it only keeps the compiler from moving accesses. It orders nothing against other
+/// light fences.
+///
+/// # Panics
+/// Panics outside of a model.
+#[track_caller]
+pub fn light_fence() {
+    asymmetric_fence(Ordering::Relaxed, LIGHT, Location::caller());
+}
+
+/// The heavy side of an asymmetric fence: `membarrier(2)`.
+///
+/// It is a SeqCst fence. Each other process behaves as if it had executed a SeqCst fence in place of
+/// its [`light_fence`]s, in relation to this fence.
+///
+/// # Panics
+/// Panics outside of a model.
+#[track_caller]
+pub fn heavy_fence() {
+    asymmetric_fence(Ordering::SeqCst, HEAVY, Location::caller());
+}
+
+fn asymmetric_fence(ordering: Ordering, asymmetry: u32, site: Site) {
+    current::begin_step(site);
+    current::perform(Operation::Fence(ordering, asymmetry), site);
 }

@@ -62,10 +62,14 @@ pub enum Kind {
     UpdateRead,
     Write,
     UpdateWrite,
+    /// Its choice says whether it is one of [`LIGHT`] and [`HEAVY`].
     Fence,
     Choice,
     /// A choice whether the process dies (1) or lives (0).
     Death,
+    /// The end of a sleep because no process could run: time passes. Its choice is the number of
+    /// events that there were: the process observes all of them.
+    Recheck,
     /// The end of a sleep. Its source is the write with which a wake removed the process from the
     /// wait queue.
     Awake,
@@ -83,12 +87,18 @@ impl Kind {
     /// Whether the event may change what other processes see, or what the kernel finds after a
     /// death. A process that was woken has consumed a wake.
     pub fn is_visible(self) -> bool {
-        self.is_write() || self == Self::Awake
+        self.is_write() || matches!(self, Self::Awake | Self::Recheck)
     }
 }
 
 /// The choice of a read-modify-write that got a new source, and whose choices are to be explored.
 pub const UNDECIDED: u32 = u32::MAX;
+
+/// A fence that is an asymmetric light fence.
+pub const LIGHT: u32 = 1;
+
+/// A fence that is an asymmetric heavy fence.
+pub const HEAVY: u32 = 2;
 
 /// An event without what a replay computes again.
 #[derive(Clone, Copy, Debug)]
@@ -98,8 +108,8 @@ pub struct Label {
     pub location: LocationId,
     /// The write that a read reads from, or that ends a sleep. [`INITIAL`] for others.
     pub source: EventId,
-    /// The result of a choice, or the choice of a read-modify-write, which may be [`UNDECIDED`]. 0
-    /// for others.
+    /// The result of a choice, the choice of a read-modify-write, which may be [`UNDECIDED`], or
+    /// what the kind says. 0 for others.
     pub choice: u32,
     /// When the event was added to the graph: later events have larger stamps.
     pub stamp: u32,
@@ -115,6 +125,9 @@ pub struct Event {
     pub site: Site,
     /// The events that happen before this event, and the event itself.
     pub happens_before: Clock,
+    /// The events whose values the process observes: later reads return no older ones. They include
+    /// the events that happen before this event.
+    pub observed: Clock,
     /// The events from which program order and reads-from lead to this event, and the event itself.
     pub prefix: Clock,
     /// For a write: the events that happen before an acquiring read of this write.

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::event::{EventId, INITIAL, LocationId, Site};
 use crate::failure::{Failure, FailureKind};
 use crate::graph::{Graph, Outline, Variable};
-use crate::operation::Operation;
+use crate::operation::{Operation, Watched};
 use crate::race::Races;
 
 /// Stands for no process.
@@ -93,6 +93,12 @@ pub struct Execution {
     pub scheduled: usize,
     pub status: Vec<Status>,
     pub lives: Vec<Life>,
+    /// Whether sleepers recheck after a death.
+    pub rechecks: bool,
+    /// The words that each sleeper watches. If there are none, each recheck ends its sleep.
+    pub watched: Vec<Vec<Watched>>,
+    /// Whether a recheck has ended the sleep of a process that does not know it yet.
+    pub has_rechecked: Vec<bool>,
     pub races: Races,
     /// The graphs that are to be explored.
     pub stack: Vec<Outline>,
@@ -131,6 +137,8 @@ impl Execution {
         let count = lives.len();
         self.lives = lives;
         self.status.resize(count, Status::Ready);
+        self.watched = vec![Vec::new(); count];
+        self.has_rechecked = vec![false; count];
         self.graph.events.resize_with(count, Vec::new);
         self.outline.labels.resize_with(count, Vec::new);
     }
@@ -158,8 +166,10 @@ impl Execution {
         is_write: bool,
         site: Site,
     ) -> Option<Site> {
-        let (clock, events) = (self.clock(process), self.graph.events[process].len());
-        let by = (process, &clock, events);
+        let events = &self.graph.events[process];
+        let clock = events.last().map(|event| event.happens_before);
+        let clock = clock.unwrap_or_default();
+        let by = (process, &clock, events.len());
         self.races.access(cell, is_write, by, site)
     }
 
@@ -202,7 +212,7 @@ impl Execution {
                 let read = self.value_outside(actor, update.location);
                 (update.location, (update.effect)(read, 0).written)
             }
-            Operation::Fence(_) | Operation::Choose(_) | Operation::Die | Operation::Sleep(_) => {
+            Operation::Fence(..) | Operation::Choose(_) | Operation::Die | Operation::Sleep(..) => {
                 return 0;
             }
         };
@@ -226,10 +236,10 @@ impl Execution {
         self.graph.value(location, write)
     }
 
-    /// Returns the clock of the latest event of this process.
-    pub fn clock(&self, process: usize) -> Clock {
+    /// Returns the events whose values this process observes.
+    pub fn observed_by(&self, process: usize) -> Clock {
         let next = EventId::new(process, self.graph.events[process].len());
-        self.graph.clock_before(next)
+        self.graph.observed_before(next)
     }
 
     /// Returns the outline of the whole graph.

@@ -5,7 +5,7 @@ use crate::clock::MAX_PROCESSES;
 use crate::current;
 use crate::event::{LocationId, Site};
 use crate::execution::Actor;
-use crate::operation::{Effect, Operation, Update};
+use crate::operation::{Effect, Operation, RECHECKED, Update, Watched};
 use crate::wait_queue::{self, bit};
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
@@ -19,10 +19,38 @@ pub enum Wake {
     Changed,
     /// The waiter gave up: its time was over, or a signal arrived.
     GaveUp,
+    /// A process had died, no process could run, and a watched word had changed: see
+    /// [`Setup::recheck_after_deaths`](crate::Setup::recheck_after_deaths).
+    Rechecked,
+}
+
+/// A word that a sleeper watches, with the value that it had.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchedWord(Watched);
+
+impl WatchedWord {
+    /// Watches a word.
+    pub fn new(word: &Atomic<u32>, value: u32) -> Self {
+        Self(Watched {
+            location: word.location,
+            mask: u64::MAX,
+            value: value.into(),
+        })
+    }
+
+    /// Watches the low half of a word with 64 bits.
+    pub fn low_half(word: &Atomic<u64>, value: u64) -> Self {
+        Self(Watched {
+            location: word.location,
+            mask: u32::MAX.into(),
+            value,
+        })
+    }
 }
 
 impl Atomic<u32> {
-    /// Sleeps until another process wakes the word, if the word has this value.
+    /// Sleeps until another process wakes the word, if the word has this value. A recheck ends the
+    /// sleep too.
     ///
     /// A wake orders no memory. As with the kernel's futex, a process whose check of the word comes
     /// after a change does not sleep.
@@ -31,12 +59,20 @@ impl Atomic<u32> {
     /// Panics outside of the processes of a model.
     #[track_caller]
     pub fn wait(&self, expected: u32) -> Wake {
-        let (queue, site) = (self.queue(), Location::caller());
-        if !self.join(expected, site) {
-            return Wake::Changed;
-        }
-        current::perform(Operation::Sleep(queue), site);
-        Wake::Woken
+        self.sleep(expected, &[], Location::caller())
+    }
+
+    /// Sleeps like [`Atomic::wait`]. A recheck ends the sleep only if this word or another watched
+    /// word has changed.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn wait_watching(&self, expected: u32, others: &[WatchedWord]) -> Wake {
+        let own = WatchedWord::new(self, expected);
+        let words = core::iter::once(&own).chain(others);
+        let watched: Vec<Watched> = words.map(|word| word.0).collect();
+        self.sleep(expected, &watched, Location::caller())
     }
 
     /// Sleeps like [`Atomic::wait`], but may give up at any time.
@@ -48,17 +84,38 @@ impl Atomic<u32> {
     #[track_caller]
     pub fn wait_or_give_up(&self, expected: u32) -> Wake {
         let site = Location::caller();
+        match self.join(expected, site) {
+            false => Wake::Changed,
+            true if self.leave(site) => Wake::GaveUp,
+            true => Wake::Woken,
+        }
+    }
+
+    fn sleep(&self, expected: u32, watched: &[Watched], site: Site) -> Wake {
         if !self.join(expected, site) {
             return Wake::Changed;
         }
+        match current::perform(Operation::Sleep(self.queue(), watched), site) {
+            RECHECKED if self.leave(site) => Wake::Rechecked,
+            _ => Wake::Woken,
+        }
+    }
+
+    /// Leaves the queue. Returns false if a wake has already removed the process.
+    fn leave(&self, site: Site) -> bool {
         let own = bit(process());
         let leave = |waiting, _| Effect::only((waiting & own != 0).then_some(waiting & !own));
-        let waiting = self.update_queue(&leave, site);
-        if waiting & own == 0 {
-            Wake::Woken
-        } else {
-            Wake::GaveUp
-        }
+        self.update_queue(&leave, site) & own != 0
+    }
+
+    /// Returns the number of processes that wait for the word.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn waiting(&self) -> u32 {
+        let look = |_, _| Effect::only(None);
+        self.update_queue(&look, Location::caller()).count_ones()
     }
 
     /// Wakes at most `count` waiters of the word and returns how many it woke. The explorer tries

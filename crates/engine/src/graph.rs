@@ -6,6 +6,7 @@
 
 use crate::clock::Clock;
 use crate::event::{Event, EventId, INITIAL, Kind, Label, LocationId, is_acquire, is_release};
+use crate::sequential::is_light;
 use core::sync::atomic::Ordering;
 
 /// A shared variable.
@@ -93,11 +94,11 @@ impl Graph {
         })
     }
 
-    /// Returns the clock of the events that happen before the event with this identifier, which may
-    /// be the next event of its process.
-    pub fn clock_before(&self, id: EventId) -> Clock {
-        id.previous()
-            .map_or_else(Clock::default, |last| self.event(last).happens_before)
+    /// Returns the events whose values the process observes before the event with this identifier,
+    /// which may be its next event.
+    pub fn observed_before(&self, id: EventId) -> Clock {
+        let last = id.previous();
+        last.map_or_else(Clock::default, |last| self.event(last).observed)
     }
 
     /// Returns the label of a new event.
@@ -117,7 +118,7 @@ impl Graph {
     /// of its source must be complete. Returns the event's identifier.
     pub fn push(&mut self, process: usize, event: Event) -> EventId {
         let id = EventId::new(process, self.events[process].len());
-        self.has_sequential |= event.ordering == Ordering::SeqCst;
+        self.has_sequential |= event.ordering == Ordering::SeqCst || is_light(&event);
         self.events[process].push(event);
         self.compute_clocks(id);
         id
@@ -125,36 +126,47 @@ impl Graph {
 
     fn compute_clocks(&mut self, id: EventId) {
         let mut event = *self.event(id);
-        let start = Clock::default();
-        let (hb, prefix, acquirable, fenced) = match id.previous().map(|last| self.event(last)) {
-            Some(last) => (
-                last.happens_before,
-                last.prefix,
-                last.acquirable,
-                last.fenced,
-            ),
-            None => (start, start, start, start),
-        };
-        event.happens_before = hb;
-        event.prefix = prefix;
-        event.acquirable = acquirable;
-        event.fenced = fenced;
+        if let Some(last) = id.previous().map(|last| self.event(last)) {
+            event.happens_before = last.happens_before;
+            event.observed = last.observed;
+            event.prefix = last.prefix;
+            event.acquirable = last.acquirable;
+            event.fenced = last.fenced;
+        }
         event.happens_before.add(id);
         event.prefix.add(id);
         match event.label.kind {
             Kind::Read | Kind::UpdateRead => self.synchronize(&mut event),
             Kind::Write | Kind::UpdateWrite => event.released = self.released(id, &event),
             Kind::Fence if is_acquire(event.ordering) => {
-                event.happens_before.join(&acquirable);
+                event.happens_before.join(&event.acquirable);
             }
             Kind::Awake => event.prefix.join(&self.event(event.label.source).prefix),
+            Kind::Recheck => {
+                let all = self.added_before(event.label.choice);
+                event.prefix.join(&all);
+                event.observed.join(&all);
+            }
             Kind::Fence | Kind::Choice | Kind::Death => {}
         }
         if event.label.kind == Kind::Fence && is_release(event.ordering) {
             event.fenced = event.happens_before;
         }
         event.acquirable.join(&event.happens_before);
+        event.observed.join(&event.happens_before);
         *self.event_mut(id) = event;
+    }
+
+    /// Returns the events whose stamp is below this one.
+    fn added_before(&self, stamp: u32) -> Clock {
+        let mut clock = Clock::default();
+        for (process, events) in self.events.iter().enumerate() {
+            let count = events.partition_point(|event| event.label.stamp < stamp);
+            if let Some(last) = count.checked_sub(1) {
+                clock.add(EventId::new(process, last));
+            }
+        }
+        clock
     }
 
     /// Adds to a read what its source has released.

@@ -1,6 +1,6 @@
 //! What the processes of one execution did.
 
-use crate::event::{Event, EventId, INITIAL, Kind};
+use crate::event::{Event, EventId, HEAVY, INITIAL, Kind, LIGHT};
 use crate::graph::Graph;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -28,11 +28,17 @@ pub enum Action {
     },
     /// A fence.
     Fence(Ordering),
+    /// The light side of an asymmetric fence.
+    LightFence,
+    /// The heavy side of an asymmetric fence.
+    HeavyFence,
     /// A choice, with its result.
     Choice(u32),
     /// The death of the process.
     Death,
-    /// The end of a sleep.
+    /// The end of a sleep by a recheck.
+    Recheck,
+    /// The end of a sleep by a wake.
     Awake {
         /// The operation that woke the process: the number of its process, and its index.
         by: (usize, usize),
@@ -103,9 +109,12 @@ fn action(event: &Event, next: Option<&Event>, numbers: &OperationNumbers) -> Ac
     let source = numbers.write(label.source);
     let written = next.filter(|next| next.label.kind == Kind::UpdateWrite);
     let (read, written) = match label.kind {
+        Kind::Fence if label.choice == LIGHT => return Action::LightFence,
+        Kind::Fence if label.choice == HEAVY => return Action::HeavyFence,
         Kind::Fence => return Action::Fence(event.ordering),
         Kind::Choice => return Action::Choice(label.choice),
         Kind::Death => return Action::Death,
+        Kind::Recheck => return Action::Recheck,
         Kind::Awake => {
             let by = source.expect("a process, not an initial value, ends a sleep");
             return Action::Awake { by };
@@ -166,8 +175,11 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fence(ordering) => write!(f, "fence {ordering:?}"),
+            Self::LightFence => f.write_str("light fence"),
+            Self::HeavyFence => f.write_str("heavy fence"),
             Self::Choice(choice) => write!(f, "chooses {choice}"),
             Self::Death => f.write_str("dies"),
+            Self::Recheck => f.write_str("rechecks"),
             Self::Awake {
                 by: (process, index),
             } => {

@@ -65,6 +65,7 @@ mod history;
 mod operation;
 mod parts;
 mod race;
+mod recheck;
 mod replay_text;
 mod report;
 mod revisit;
@@ -75,17 +76,23 @@ mod wait_queue;
 
 pub use atomic::{
     Atomic, AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Integer, Primitive,
-    fence,
+    fence, heavy_fence, light_fence,
 };
 pub use cell::RaceCell;
 pub use clock::MAX_PROCESSES;
 pub use explore::{Complete, Ended, explore, explore_with, replay};
 pub use failure::{Failure, FailureKind};
-pub use futex::Wake;
+pub use futex::{Wake, WatchedWord};
 pub use history::{Action, History, Operation, Write};
 pub use parts::{explore_on_threads, explore_shard};
 pub use report::{Limit, Limits, MergeError, Report, Verdict};
 pub use setup::Setup;
+
+/// Whether the running process is unwound, because the execution has ended before the process has.
+/// Operations then do nothing and return 0.
+pub fn is_unwinding() -> bool {
+    coroutine::is_unwinding()
+}
 
 /// Chooses a number from 0 to `count - 1`. The explorer tries each.
 ///

@@ -47,14 +47,15 @@ pub enum Operation<'a> {
     Load(LocationId, Ordering, Option<&'a dyn Fn(u64) -> bool>),
     Store(LocationId, Ordering, u64),
     Update(Update<'a>),
-    Fence(Ordering),
+    /// A fence, which may be [`LIGHT`] or [`HEAVY`].
+    Fence(Ordering, u32),
     /// Chooses a number below this one.
     Choose(u32),
     /// Chooses whether the process dies (1) or lives (0).
     Die,
     /// Sleeps in this wait queue, which the process has just joined, until a wake removes the
-    /// process from the queue.
-    Sleep(LocationId),
+    /// process from the queue, or until time passes and one of the words has changed.
+    Sleep(LocationId, &'a [Watched]),
 }
 
 impl Operation<'_> {
@@ -63,23 +64,44 @@ impl Operation<'_> {
             Self::Load(..) => Kind::Read,
             Self::Store(..) => Kind::Write,
             Self::Update(..) => Kind::UpdateRead,
-            Self::Fence(_) => Kind::Fence,
+            Self::Fence(..) => Kind::Fence,
             Self::Choose(_) => Kind::Choice,
             Self::Die => Kind::Death,
-            Self::Sleep(_) => Kind::Awake,
+            Self::Sleep(..) => Kind::Awake,
         }
+    }
+
+    /// Whether the operation adds an event with this label. A sleep may end in two ways.
+    fn is_recorded_as(&self, label: Label) -> bool {
+        let is_end_of_sleep = label.kind == Kind::Recheck && self.kind() == Kind::Awake;
+        (is_end_of_sleep || label.kind == self.kind()) && label.location == self.location()
     }
 
     fn location(&self) -> LocationId {
         match *self {
-            Self::Load(location, ..) | Self::Store(location, ..) | Self::Sleep(location) => {
+            Self::Load(location, ..) | Self::Store(location, ..) | Self::Sleep(location, _) => {
                 location
             }
             Self::Update(update) => update.location,
-            Self::Fence(_) | Self::Choose(_) | Self::Die => 0,
+            Self::Fence(..) | Self::Choose(_) | Self::Die => 0,
         }
     }
 }
+
+/// A word that a sleeper watches: it wakes if the last value of the word differs from this value in
+/// the bits of the mask.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    pub location: LocationId,
+    pub mask: u64,
+    pub value: u64,
+}
+
+/// The result of a sleep that a wake ended.
+pub const WOKEN: u64 = 0;
+
+/// The result of a sleep that ended because no process could run.
+pub const RECHECKED: u64 = 1;
 
 /// The result of an attempt to perform an operation.
 pub enum Step {
@@ -103,7 +125,7 @@ impl Execution {
         let recorded = self.outline.labels[process].get(index).copied();
         let step = match recorded {
             Some(label) => {
-                if (label.kind, label.location) != (operation.kind(), operation.location()) {
+                if !operation.is_recorded_as(label) {
                     self.fail_as_nondeterministic(site);
                     return Step::Suspend;
                 }
@@ -143,7 +165,7 @@ impl Execution {
                 Step::Done(0)
             }
             Operation::Update(update) => self.repeat_update(process, event, update),
-            Operation::Fence(ordering) => {
+            Operation::Fence(ordering, _) => {
                 event.ordering = ordering;
                 self.graph.push(process, event);
                 Step::Done(0)
@@ -152,12 +174,19 @@ impl Execution {
                 self.graph.push(process, event);
                 Step::Done(u64::from(label.choice))
             }
-            Operation::Sleep(_) => {
+            Operation::Sleep(..) if label.kind == Kind::Recheck => {
+                if !self.is_replayed_before(label.choice) {
+                    return Step::Suspend;
+                }
+                self.graph.push(process, event);
+                Step::Done(RECHECKED)
+            }
+            Operation::Sleep(..) => {
                 if !self.is_replayed(source) {
                     return Step::Suspend;
                 }
                 self.graph.push(process, event);
-                Step::Done(0)
+                Step::Done(WOKEN)
             }
         }
     }
@@ -209,8 +238,9 @@ impl Execution {
                 self.done(0)
             }
             Operation::Update(update) => self.add_update(process, update, site),
-            Operation::Fence(ordering) => {
-                let label = self.graph.new_label(Kind::Fence, 0, INITIAL);
+            Operation::Fence(ordering, asymmetry) => {
+                let mut label = self.graph.new_label(Kind::Fence, 0, INITIAL);
+                label.choice = asymmetry;
                 let mut event = new_event(label, site);
                 event.ordering = ordering;
                 let id = self.graph.push(process, event);
@@ -219,14 +249,18 @@ impl Execution {
             }
             Operation::Choose(count) => self.add_choice(process, Kind::Choice, count, site),
             Operation::Die => self.add_choice(process, Kind::Death, 2, site),
-            Operation::Sleep(queue) => match self.graph.waker(process, queue) {
+            Operation::Sleep(..) if core::mem::take(&mut self.has_rechecked[process]) => {
+                Step::Done(RECHECKED)
+            }
+            Operation::Sleep(queue, watched) => match self.graph.waker(process, queue) {
                 Some(wake) => {
                     let label = self.graph.new_label(Kind::Awake, queue, wake);
                     self.graph.push(process, new_event(label, site));
-                    Step::Done(0)
+                    Step::Done(WOKEN)
                 }
                 None => {
                     self.status[process] = Status::Asleep;
+                    self.watched[process] = watched.to_vec();
                     Step::Suspend
                 }
             },
@@ -276,7 +310,7 @@ impl Execution {
 
     /// Returns the writes that the process may read, except the last one.
     fn older_sources(&self, process: usize, location: LocationId) -> Vec<EventId> {
-        let clock = self.clock(process);
+        let clock = self.observed_by(process);
         let first = self.graph.observed(location, &clock);
         let (_, older) = self.graph.variable(location).order[first..]
             .split_last()
@@ -397,7 +431,7 @@ impl Execution {
         value: u64,
         site: Site,
     ) {
-        let clock = self.clock(process);
+        let clock = self.observed_by(process);
         let first = self.graph.observed(location, &clock);
         let write = self.push_write(process, Kind::Write, (location, ordering, value), site);
         revisit::revisit(&self.graph, write, &mut self.stack);
@@ -485,6 +519,15 @@ impl Execution {
         write == INITIAL || write.index() < self.graph.events[write.process()].len()
     }
 
+    /// Whether the replay has reached all events whose stamp is below this one.
+    fn is_replayed_before(&self, stamp: u32) -> bool {
+        let mut processes = self.outline.labels.iter().zip(&self.graph.events);
+        processes.all(|(labels, events)| {
+            let next = labels.get(events.len());
+            next.is_none_or(|label| label.stamp >= stamp)
+        })
+    }
+
     fn done(&self, value: u64) -> Step {
         if self.is_over() {
             Step::Suspend
@@ -494,13 +537,15 @@ impl Execution {
     }
 }
 
-fn new_event(label: Label, site: Site) -> Event {
+/// Returns an event without values and clocks.
+pub fn new_event(label: Label, site: Site) -> Event {
     Event {
         label,
         ordering: Ordering::Relaxed,
         value: 0,
         site,
         happens_before: Default::default(),
+        observed: Default::default(),
         prefix: Default::default(),
         released: Default::default(),
         acquirable: Default::default(),

@@ -12,7 +12,7 @@ use crate::graph::Outline;
 use core::fmt::Write as _;
 use std::collections::HashMap;
 
-const KINDS: [(char, Kind); 8] = [
+const KINDS: [(char, Kind); 9] = [
     ('r', Kind::Read),
     ('u', Kind::UpdateRead),
     ('w', Kind::Write),
@@ -21,6 +21,7 @@ const KINDS: [(char, Kind); 8] = [
     ('c', Kind::Choice),
     ('d', Kind::Death),
     ('a', Kind::Awake),
+    ('t', Kind::Recheck),
 ];
 
 /// Returns the text of an outline.
@@ -151,7 +152,7 @@ fn is_closed(outline: &Outline) -> bool {
                 let read = read.map(|read| (read.kind, read.location));
                 read == Some((Kind::UpdateRead, label.location)) && count(*id, label.location) == 1
             }
-            Kind::Fence | Kind::Choice | Kind::Death => true,
+            Kind::Fence | Kind::Choice | Kind::Death | Kind::Recheck => true,
         })
 }
 

@@ -70,7 +70,7 @@ impl<'a> Revisit<'a> {
                 event.label.choice == 0 && self.is_last_write(event, event.label.source)
             }
             Kind::Choice | Kind::Death => event.label.choice == 0,
-            Kind::Fence | Kind::Awake => true,
+            Kind::Fence | Kind::Awake | Kind::Recheck => true,
         }
     }
 
@@ -113,7 +113,7 @@ impl<'a> Revisit<'a> {
             position.expect("a kept read or write observes only kept writes")
         };
         let observed = |id: EventId| {
-            let clock = graph.clock_before(id);
+            let clock = graph.observed_before(id);
             let observed = graph.observed(label.location, &clock);
             position(graph.variable(label.location).order[observed])
         };

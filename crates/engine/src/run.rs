@@ -37,7 +37,10 @@ impl Runner {
             None => Life::Immortal,
         };
         let lives = setup.processes.iter().map(life).collect();
-        current::with(|execution| execution.set_processes(lives));
+        current::with(|execution| {
+            execution.set_processes(lives);
+            execution.rechecks = setup.rechecks;
+        });
         self.after_death.clear();
         for process in setup.processes {
             self.coroutines.start(process.body);
@@ -88,7 +91,12 @@ impl Runner {
                 execution.scheduled = next;
                 Some((next, behind.is_some()))
             });
-            let Some((next, is_behind)) = next else { break };
+            let Some((next, is_behind)) = next else {
+                if current::with(Execution::recheck) {
+                    continue;
+                }
+                break;
+            };
             let before = event_count(next);
             if current::with(|execution| execution.status[next] == Status::Ready) {
                 self.resume(next);

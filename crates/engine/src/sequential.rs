@@ -4,8 +4,12 @@
 //! the SeqCst events directly. For an edge that begins or ends at a fence, it suffices to know, for
 //! each location, the smallest and the largest position in the modification order that the events
 //! after and before the fence have.
+//!
+//! **Asymmetric fences.** A heavy fence is a SeqCst fence. A light fence is one too, but only against
+//! heavy fences: between two light fences, or a light fence and any other event, there is no edge.
+//! (Goldblatt: "Asymmetric fences", WG21 P1202, 2018, defines them so.)
 
-use crate::event::{Event, EventId, Kind};
+use crate::event::{Event, EventId, HEAVY, Kind, LIGHT};
 use crate::graph::Graph;
 use core::sync::atomic::Ordering;
 
@@ -26,10 +30,12 @@ pub fn is_consistent(graph: &Graph) -> bool {
 /// or if it comes after a SeqCst fence.
 pub fn is_affected_by(graph: &Graph, id: EventId) -> bool {
     let event = graph.event(id);
-    graph.has_sequential
-        && (event.ordering == Ordering::SeqCst
-            || ids(graph)
-                .any(|other| is_fence(graph.event(other)) && event.happens_before.contains(other)))
+    let is_earlier_fence = |other: EventId| {
+        let fence = graph.event(other);
+        let is_fence = fence.label.kind == Kind::Fence && is_sequential(fence);
+        is_fence && event.happens_before.contains(other)
+    };
+    graph.has_sequential && (is_sequential(event) || ids(graph).any(is_earlier_fence))
 }
 
 fn ids(graph: &Graph) -> impl Iterator<Item = EventId> {
@@ -39,8 +45,17 @@ fn ids(graph: &Graph) -> impl Iterator<Item = EventId> {
     })
 }
 
-fn is_fence(event: &Event) -> bool {
-    event.label.kind == Kind::Fence && event.ordering == Ordering::SeqCst
+/// Whether the event is one that the axiom orders.
+fn is_sequential(event: &Event) -> bool {
+    event.ordering == Ordering::SeqCst || is_light(event)
+}
+
+pub fn is_light(event: &Event) -> bool {
+    event.label.kind == Kind::Fence && event.label.choice == LIGHT
+}
+
+fn is_heavy(event: &Event) -> bool {
+    event.label.kind == Kind::Fence && event.label.choice == HEAVY
 }
 
 /// The place of an event in the order of its location: a write at its position, a read at the
@@ -106,7 +121,7 @@ impl<'a> Psc<'a> {
             if let Some(access) = access {
                 accesses[access.location].push(access);
             }
-            if graph.event(id).ordering == Ordering::SeqCst {
+            if is_sequential(graph.event(id)) {
                 let bounds = Vec::new();
                 nodes.push(Node { id, access, bounds });
             }
@@ -140,6 +155,10 @@ impl<'a> Psc<'a> {
     }
 
     fn has_edge(&self, from: &Node, to: &Node) -> bool {
+        let [one, other] = [from, to].map(|node| self.graph.event(node.id));
+        if (is_light(one) && !is_heavy(other)) || (is_light(other) && !is_heavy(one)) {
+            return false;
+        }
         match (from.access, to.access) {
             (None, None) => self.between_fences(from, to),
             (None, Some(access)) => self.after_fence(from, access),

@@ -8,6 +8,7 @@ pub type Body = Box<dyn FnOnce()>;
 pub struct Setup {
     pub(crate) processes: Vec<Process>,
     pub(crate) verify: Option<Body>,
+    pub(crate) rechecks: bool,
 }
 
 pub(crate) struct Process {
@@ -39,6 +40,13 @@ impl Setup {
             body: Box::new(body),
             after_death: Some(Box::new(after_death)),
         });
+    }
+
+    /// Lets sleepers recheck after the death of a process: when no process can run, and a word was
+    /// written since the last recheck, each sleep ends of which a watched word has changed. See
+    /// [`Atomic::wait_watching`](crate::Atomic::wait_watching).
+    pub fn recheck_after_deaths(&mut self) {
+        self.rechecks = true;
     }
 
     /// Sets the function that checks the final state. It runs after every process has ended, and

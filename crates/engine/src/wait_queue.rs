@@ -19,7 +19,8 @@ pub fn of(word: LocationId) -> LocationId {
     word + 1
 }
 
-fn is_queue(location: LocationId) -> bool {
+/// Whether the location is a wait queue.
+pub fn is_queue(location: LocationId) -> bool {
     location % 2 == 1
 }
 
@@ -92,7 +93,7 @@ impl Graph {
             || (earlier.position == later.position && !earlier.is_write);
         let event = self.event(earlier.read);
         let word = event.label.location - 1;
-        !is_earlier || self.observed(word, &event.happens_before) <= checked
+        !is_earlier || self.observed(word, &event.observed) <= checked
     }
 
     fn access(&self, read: EventId) -> Access {

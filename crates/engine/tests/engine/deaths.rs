@@ -1,7 +1,7 @@
 //! Processes that die.
 
 use interlatch_engine::{
-    AtomicU32, FailureKind, Limits, RaceCell, Setup, Verdict, explore, local_step,
+    AtomicU32, FailureKind, Limits, RaceCell, Setup, Verdict, Wake, explore, local_step,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -140,6 +140,76 @@ fn a_death_between_release_and_wake_is_a_deadlock() {
     };
     assert!(
         matches!(failure.kind, FailureKind::Deadlock { .. }),
+        "{failure}"
+    );
+}
+
+/// A process that announces a value, but may die before it wakes the waiter.
+fn announce(model: &mut Setup, watches: bool, rechecks: bool) {
+    let words = Rc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+    let waiter = words.clone();
+    let body = move || {
+        words[0].store(1, Relaxed);
+        words[1].store(1, Relaxed);
+        words[0].wake(1);
+    };
+    model.mortal_process(body, || {});
+    model.process(move || {
+        let wake = match watches {
+            true => waiter[0].wait_watching(0, &[]),
+            false => waiter[0].wait(0),
+        };
+        if wake == Wake::Rechecked {
+            // Time makes the writes visible.
+            assert!(waiter[0].load(Relaxed) == 1 || !watches);
+        }
+    });
+    if rechecks {
+        model.recheck_after_deaths();
+    }
+}
+
+#[test]
+fn recheck_ends_a_sleep_after_a_death() {
+    let verdict = |watches, rechecks| {
+        let report = explore(Limits::default(), |model| {
+            announce(model, watches, rechecks)
+        });
+        report.verdict
+    };
+    let is_deadlock = |verdict| match verdict {
+        Verdict::Failed(failure) => matches!(failure.kind, FailureKind::Deadlock { .. }),
+        _ => false,
+    };
+    assert!(is_deadlock(verdict(false, false)));
+    assert!(matches!(verdict(false, true), Verdict::Exhaustive));
+    // If the process dies before it writes, no watched word changes.
+    assert!(is_deadlock(verdict(true, true)));
+}
+
+#[test]
+fn recheck_orders_no_memory() {
+    let report = explore(Limits::default(), |model| {
+        let shared = Rc::new((AtomicU32::new(0), RaceCell::new(0)));
+        let waiter = shared.clone();
+        let body = move || {
+            shared.1.with_mut(|data| *data = 1);
+            shared.0.store(1, Relaxed);
+            shared.0.wake(1);
+        };
+        model.mortal_process(body, || {});
+        model.process(move || {
+            if waiter.0.wait(0) == Wake::Rechecked && waiter.0.load(Relaxed) == 1 {
+                waiter.1.with(|_| ());
+            }
+        });
+        model.recheck_after_deaths();
+    });
+    let Verdict::Failed(failure) = report.verdict else {
+        panic!("{report}");
+    };
+    assert!(
+        matches!(failure.kind, FailureKind::DataRace { .. }),
         "{failure}"
     );
 }

@@ -1,5 +1,6 @@
 //! What the engine finds in small programs.
 
+mod asymmetric;
 mod counts;
 mod deaths;
 mod failures;

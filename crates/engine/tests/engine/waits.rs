@@ -32,6 +32,7 @@ fn code(wake: Wake) -> u32 {
         Wake::Woken => 100,
         Wake::Changed => 101,
         Wake::GaveUp => 102,
+        Wake::Rechecked => unreachable!("no process dies"),
     }
 }
 

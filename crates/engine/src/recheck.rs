@@ -1,0 +1,61 @@
+//! Rechecks: what happens after some time in which no process could run.
+//!
+//! A process that dies may take a wake with it. So sleepers look again after a while. A recheck ends
+//! the sleep of each process of which a watched word has changed. From then on, the process observes
+//! everything that was written before: time makes writes visible. But it orders no memory: nothing
+//! that was written before happens before the end of the sleep.
+
+use crate::event::{INITIAL, Kind};
+use crate::execution::{Execution, Status};
+use crate::operation::{Watched, new_event};
+use crate::wait_queue::is_queue;
+
+impl Execution {
+    /// Ends the sleeps that a recheck ends, if a process has died and a word was written since the
+    /// last recheck. Returns whether there are some.
+    pub fn recheck(&mut self) -> bool {
+        if !self.rechecks || !self.may_recheck() {
+            return false;
+        }
+        let sleepers = 0..self.status.len();
+        let awake: Vec<usize> = sleepers
+            .filter(|process| self.ends_sleep(*process))
+            .collect();
+        let before = self.graph.next_stamp;
+        for process in &awake {
+            let join = self.graph.events[*process]
+                .last()
+                .expect("a sleeper has joined a queue");
+            let (queue, site) = (join.label.location, join.site);
+            let mut label = self.graph.new_label(Kind::Recheck, queue, INITIAL);
+            label.choice = before;
+            self.graph.push(*process, new_event(label, site));
+            self.status[*process] = Status::Ready;
+            self.has_rechecked[*process] = true;
+            self.note_change(*process);
+        }
+        !awake.is_empty()
+    }
+
+    fn may_recheck(&self) -> bool {
+        let events = || self.graph.events.iter().flatten();
+        let mut deaths = events().filter(|event| event.label.kind == Kind::Death);
+        let rechecks = events().filter(|event| event.label.kind == Kind::Recheck);
+        let last = rechecks.map(|event| event.label.choice).max();
+        let mut writes =
+            events().filter(|event| event.label.kind.is_write() && !is_queue(event.label.location));
+        deaths.any(|death| death.label.choice == 1)
+            && last.is_none_or(|last| writes.any(|write| write.label.stamp >= last))
+    }
+
+    fn ends_sleep(&self, process: usize) -> bool {
+        let watched = &self.watched[process];
+        let has_changed = |word: &Watched| {
+            let last = self.graph.last_write(word.location);
+            let value = self.graph.value(word.location, last);
+            (value ^ word.value) & word.mask != 0
+        };
+        self.status[process] == Status::Asleep
+            && (watched.is_empty() || watched.iter().any(has_changed))
+    }
+}
