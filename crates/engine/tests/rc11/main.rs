@@ -1,0 +1,10 @@
+//! Compares the engine with an independent definition of the memory model RC11.
+//!
+//! `oracle` lists the consistent executions of a small program, from the axioms of the paper alone.
+//! It shares no code with the engine. `classic` and `counts` check the oracle against the
+//! literature, `properties` against theorems and against plain interleaving. `random` generates
+//! programs, and compares an engine with the oracle.
+
+mod execution;
+mod program;
+mod relation;
