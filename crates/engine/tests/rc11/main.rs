@@ -5,6 +5,10 @@
 //! literature, `properties` against theorems and against plain interleaving. `random` generates
 //! programs, and compares an engine with the oracle.
 
+mod axioms;
+mod classic;
+mod events;
 mod execution;
+mod oracle;
 mod program;
 mod relation;
