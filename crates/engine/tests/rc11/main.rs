@@ -7,6 +7,7 @@
 
 mod axioms;
 mod classic;
+mod counts;
 mod events;
 mod execution;
 mod oracle;
