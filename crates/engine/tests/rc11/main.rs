@@ -8,6 +8,7 @@
 mod axioms;
 mod classic;
 mod counts;
+mod engine;
 mod events;
 mod execution;
 mod interleaving;
