@@ -32,8 +32,8 @@ fn executions(program: &Program) -> Vec<Execution> {
 fn set_up(model: &mut Setup, program: &Program) {
     let words = (0..program.locations).map(|_| AtomicU64::new(0));
     let words: Rc<[AtomicU64]> = words.collect();
-    for ops in program.threads.iter().cloned() {
-        let words = words.clone();
+    for ops in &program.threads {
+        let (ops, words) = (ops.clone(), words.clone());
         model.process(move || {
             ops.iter()
                 .fold(0, |last_read, op| perform(op, &words, last_read));
@@ -119,7 +119,7 @@ fn number(name: &str, default: u64) -> u64 {
 #[test]
 fn engine_and_oracle_agree_on_random_programs() {
     let first = number("INTERLATCH_SEED", 1);
-    let count = number("INTERLATCH_PROGRAMS", 200);
+    let count = number("INTERLATCH_PROGRAMS", 60);
     println!("seeds from {first} (INTERLATCH_SEED), {count} programs (INTERLATCH_PROGRAMS)");
     for seed in first..first + count {
         if let Err(difference) = check(seed, executions) {

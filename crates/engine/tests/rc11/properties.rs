@@ -108,7 +108,10 @@ fn candidates(program: &Program) -> usize {
     let factorial = |count: usize| (1..=count).product::<usize>();
     let orders =
         (0..program.locations).map(|location| factorial(events.writes_to(location).count()));
-    reads.map(sources).chain(orders).product()
+    reads
+        .map(sources)
+        .chain(orders)
+        .fold(1, usize::saturating_mul)
 }
 
 #[test]
