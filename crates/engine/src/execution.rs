@@ -117,11 +117,15 @@ impl Execution {
         self.graph.next_stamp = outline.next_stamp;
         self.graph.has_sequential = false;
         self.graph.events.iter_mut().for_each(Vec::clear);
-        self.graph.variables.clear();
-        for order in &outline.orders {
-            let mut variable = Variable::new();
-            variable.order.clone_from(order);
-            self.graph.variables.push(variable);
+        let count = self.graph.variables.len().max(outline.orders.len());
+        self.graph.variables.resize_with(count, Variable::new);
+        for (location, variable) in self.graph.variables.iter_mut().enumerate() {
+            variable.readers.clear();
+            variable.order.clear();
+            match outline.orders.get(location) {
+                Some(order) => variable.order.extend(order),
+                None => variable.order.push(INITIAL),
+            }
         }
         self.outline = outline;
         self.is_replaying = true;
