@@ -26,16 +26,15 @@ pub fn is_consistent(graph: &Graph) -> bool {
 
 /// Whether the addition of this event can violate the axiom.
 ///
-/// No event happens after a new event. So the new event has an edge only if it is a SeqCst event,
-/// or if it comes after a SeqCst fence.
+/// A new event has no successor in happens-before. So an edge leads from it, or from a fence before
+/// it, only to a later position in the modification order. If the event reads the last write, or is
+/// the last write, there is no such position.
 pub fn is_affected_by(graph: &Graph, id: EventId) -> bool {
-    let event = graph.event(id);
-    let is_earlier_fence = |other: EventId| {
-        let fence = graph.event(other);
-        let is_fence = fence.label.kind == Kind::Fence && is_sequential(fence);
-        is_fence && event.happens_before.contains(other)
-    };
-    graph.has_sequential && (is_sequential(event) || ids(graph).any(is_earlier_fence))
+    let access = graph.has_sequential.then(|| access(graph, id)).flatten();
+    access.is_some_and(|access| {
+        let order = &graph.variables[access.location].order;
+        access.position + 1 < order.len()
+    })
 }
 
 fn ids(graph: &Graph) -> impl Iterator<Item = EventId> {
