@@ -92,6 +92,9 @@ pub struct Execution {
     /// The process that may add events.
     pub scheduled: usize,
     pub status: Vec<Status>,
+    /// The result of the last operation of each process in the replay. The process gets it when the
+    /// whole graph is known to be consistent, because what it does next could fail.
+    pub held: Vec<Option<u64>>,
     pub lives: Vec<Life>,
     /// Whether sleepers recheck after a death.
     pub rechecks: bool,
@@ -141,6 +144,7 @@ impl Execution {
         let count = lives.len();
         self.lives = lives;
         self.status.resize(count, Status::Ready);
+        self.held = vec![None; count];
         self.watched = vec![Vec::new(); count];
         self.has_rechecked = vec![false; count];
         self.graph.events.resize_with(count, Vec::new);

@@ -4,7 +4,7 @@
 //! only at positions, that the axioms allow. `sequential` checks the axiom of sequential
 //! consistency.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, MAX_PROCESSES};
 use crate::event::{Event, EventId, INITIAL, Kind, Label, LocationId, is_acquire, is_release};
 use crate::sequential::is_light;
 use core::sync::atomic::Ordering;
@@ -78,12 +78,16 @@ impl Graph {
     pub fn observed(&self, location: LocationId, clock: &Clock) -> usize {
         let variable = self.variable(location);
         let mut order = variable.order.iter();
-        let written = order.rposition(|write| clock.contains(*write));
-        let readers = variable.readers.iter();
-        let read = readers
-            .filter(|reader| clock.contains(**reader))
-            .map(|reader| variable.position(self.event(*reader).label.source));
-        read.chain(written).max().unwrap_or(0)
+        let mut observed = order.rposition(|write| clock.contains(*write));
+        // By coherence, the last read of a process has the largest position of its reads.
+        let mut has_read = [false; MAX_PROCESSES];
+        for read in variable.readers.iter().rev() {
+            if clock.contains(*read) && !core::mem::replace(&mut has_read[read.process()], true) {
+                let source = self.event(*read).label.source;
+                observed = observed.max(Some(variable.position(source)));
+            }
+        }
+        observed.unwrap_or(0)
     }
 
     /// Whether a read-modify-write follows the write at this position. Then by atomicity no other

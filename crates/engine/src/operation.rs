@@ -117,6 +117,9 @@ impl Execution {
         if self.is_over() {
             return Step::Suspend;
         }
+        if let Some(value) = self.held[process].take_if(|_| !self.is_replaying) {
+            return Step::Done(value);
+        }
         let index = self.graph.events[process].len();
         if index >= self.max_steps {
             self.fail_with_limit();
@@ -139,7 +142,13 @@ impl Execution {
         if matches!(step, Step::Done(_)) && is_visible {
             self.note_change(process);
         }
-        step
+        match step {
+            Step::Done(value) if self.is_replaying && !self.is_behind(process) => {
+                self.held[process] = Some(value);
+                Step::Suspend
+            }
+            step => step,
+        }
     }
 
     /// Performs an operation whose event is in the graph that is replayed.

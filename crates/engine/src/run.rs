@@ -60,7 +60,10 @@ impl Runner {
             let mut has_moved = false;
             for process in 0..count {
                 let before = event_count(process);
-                if current::with(|execution| execution.status[process] == Status::Ready) {
+                let may_move = |execution: &mut Execution| {
+                    execution.status[process] == Status::Ready && execution.is_behind(process)
+                };
+                if current::with(may_move) {
                     self.resume(process);
                 }
                 has_moved |= event_count(process) > before;

@@ -2,11 +2,11 @@
 
 use interlatch_engine::{
     AtomicU32, FailureKind, Limit, Limits, RaceCell, Report, Setup, Verdict, choose, explore,
-    replay,
+    fence, replay,
 };
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
 
 /// Explores a model that fails, and replays the failing execution.
@@ -313,4 +313,24 @@ fn text_that_is_no_execution_is_rejected() {
     }
     let report = replay("c0=1 f0", |model| model.process(|| {}));
     fails_as_nondeterministic(report.expect("the text is that of an execution"));
+}
+
+/// Dekker's entry with SeqCst fences. An execution in which both processes enter is inconsistent.
+#[test]
+fn inconsistent_execution_does_not_fail() {
+    let report = explore(Limits::default(), |model| {
+        let shared = Rc::new((two_words(), RaceCell::new(0)));
+        for (own, other) in [(0, 1), (1, 0)] {
+            let shared = shared.clone();
+            model.process(move || {
+                shared.0[own].store(1, Release);
+                fence(SeqCst);
+                if shared.0[other].load(Acquire) == 0 {
+                    shared.1.with_mut(|data| *data += 1);
+                }
+                shared.0[own].store(0, Release);
+            });
+        }
+    });
+    report.assert_exhaustive();
 }
