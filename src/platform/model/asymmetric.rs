@@ -23,7 +23,7 @@
 //! item, so [`heavy_barriers`](super::world::heavy_barriers) counts the heavy barriers, and a model
 //! checks that an operation that need not wait uses none.
 
-use super::{AtomicU32, AtomicU64, choice, weakening, world};
+use super::{AtomicU32, AtomicU64, backend, choice, weakening, world};
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -52,7 +52,12 @@ pub fn register() -> bool {
 /// Loads the word behind a simulated barrier, which pairs with [`load_after_heavy_barrier`].
 #[track_caller]
 pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
-    match weakening::barrier(Location::caller(), Barrier::Light) {
+    let barrier = weakening::barrier(Location::caller(), Barrier::Light);
+    if backend::is_graphs() {
+        fence(barrier);
+        return word.load(Relaxed);
+    }
+    match barrier {
         Barrier::None => word.load(Relaxed),
         Barrier::Light => word.load_newest_or_older(),
         Barrier::Heavy => {
@@ -66,13 +71,34 @@ pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
 /// load happens after this process's earlier stores.
 #[track_caller]
 pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
-    match weakening::barrier(Location::caller(), Barrier::Heavy) {
+    let barrier = weakening::barrier(Location::caller(), Barrier::Heavy);
+    if backend::is_graphs() {
+        fence(barrier);
+        return word.load(Relaxed);
+    }
+    match barrier {
         Barrier::None => word.load(Relaxed),
         Barrier::Light => word.load_newest_or_older(),
         Barrier::Heavy if world::lacks_barrier() => word.load_newest_or_older(),
         Barrier::Heavy => {
             world::heavy_barrier();
             word.load_latest(Relaxed)
+        }
+    }
+}
+
+/// Executes the barrier as a fence of `interlatch-engine`. A process to which the kernel refuses the
+/// barrier has only ordinary code: neither its light nor its heavy fences pair with others.
+fn fence(barrier: Barrier) {
+    if !world::is_alive() || world::lacks_barrier() {
+        return;
+    }
+    match barrier {
+        Barrier::None => {}
+        Barrier::Light => world::step(interlatch_engine::light_fence),
+        Barrier::Heavy => {
+            world::heavy_barrier();
+            world::step(interlatch_engine::heavy_fence);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! that it reads and writes.
 
 use super::event::{Action, Site};
+use super::backend::{self, Word32, Word64, WordUsize};
 use super::{choice, death, weakening, world};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
@@ -19,7 +20,10 @@ pub fn fence(order: Ordering) {
     let order = weakening::ordering(site, order);
     world::record(site, Action::Fence { order });
     world::note_fence();
-    loom::sync::atomic::fence(order);
+    match backend::is_graphs() {
+        true => interlatch_engine::fence(order),
+        false => loom::sync::atomic::fence(order),
+    }
 }
 
 /// A value that no primitive of this crate stores, so a `compare_exchange` that expects it fails.
@@ -27,12 +31,12 @@ const NEVER: u32 = u32::MAX;
 
 /// Defines one of the three atomics, which differ only in their number of bits.
 macro_rules! atomic {
-    ($name:ident, $loom:ident, $value:ty) => {
+    ($name:ident, $inner:ident, $value:ty) => {
         /// A word of shared memory under loom.
         #[derive(Debug)]
         pub struct $name {
             number: u32,
-            inner: loom::sync::atomic::$loom,
+            pub(super) inner: $inner,
             companion: Option<loom::sync::atomic::AtomicU32>,
         }
 
@@ -44,7 +48,7 @@ macro_rules! atomic {
                 world::note_initial_value(number, value as u64);
                 Self {
                     number,
-                    inner: loom::sync::atomic::$loom::new(value),
+                    inner: $inner::new(value),
                     companion: None,
                 }
             }
@@ -306,9 +310,9 @@ macro_rules! atomic {
     };
 }
 
-atomic!(AtomicU32, AtomicU32, u32);
-atomic!(AtomicU64, AtomicU64, u64);
-atomic!(AtomicUsize, AtomicUsize, usize);
+atomic!(AtomicU32, Word32, u32);
+atomic!(AtomicU64, Word64, u64);
+atomic!(AtomicUsize, WordUsize, usize);
 
 /// Creates a tracked word with this value. Use a tracked word if a process loads the word and later
 /// writes it.
@@ -320,16 +324,21 @@ atomic!(AtomicUsize, AtomicUsize, usize);
 #[track_caller]
 pub fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32 {
-        companion: Some(loom::sync::atomic::AtomicU32::new(0)),
+        companion: new_companion(),
         ..AtomicU32::new(value)
     }
+}
+
+/// Returns a companion word, which only loom needs.
+fn new_companion() -> Option<loom::sync::atomic::AtomicU32> {
+    (!backend::is_graphs()).then(|| loom::sync::atomic::AtomicU32::new(0))
 }
 
 /// Creates a word like [`new_tracked`], but with 64 bits.
 #[track_caller]
 pub fn new_tracked_u64(value: u64) -> AtomicU64 {
     AtomicU64 {
-        companion: Some(loom::sync::atomic::AtomicU32::new(0)),
+        companion: new_companion(),
         ..AtomicU64::new(value)
     }
 }

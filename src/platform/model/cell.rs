@@ -1,6 +1,7 @@
 //! loom's cell, which records each access.
 
 use super::event::Action;
+use super::backend::WatchedCell;
 use super::{death, world};
 use core::alloc::Layout;
 use core::panic::Location;
@@ -11,8 +12,8 @@ use core::panic::Location;
 #[derive(Debug)]
 pub struct UnsafeCell<T> {
     number: u32,
-    /// The cell whose accesses loom checks.
-    watched: loom::cell::UnsafeCell<()>,
+    /// The cell whose accesses the engine checks.
+    watched: WatchedCell,
     #[expect(clippy::disallowed_types, reason = "this is the seam")]
     value: core::cell::UnsafeCell<T>,
 }
@@ -24,7 +25,7 @@ impl<T> UnsafeCell<T> {
     pub fn new(value: T) -> Self {
         Self {
             number: world::new_number(Location::caller()),
-            watched: loom::cell::UnsafeCell::new(()),
+            watched: WatchedCell::new(),
             value: core::cell::UnsafeCell::new(value),
         }
     }
@@ -49,7 +50,7 @@ impl<T> UnsafeCell<T> {
             return read(self.copy());
         }
         world::record(site, Action::CellRead { cell: self.number });
-        self.watched.with(|_| read(self.value.get()))
+        self.watched.read(|| read(self.value.get()))
     }
 
     /// Calls `write` with a pointer to the value. Any concurrent access fails the model.
@@ -60,7 +61,7 @@ impl<T> UnsafeCell<T> {
             return write(self.copy());
         }
         world::record(site, Action::CellWrite { cell: self.number });
-        self.watched.with_mut(|_| write(self.value.get()))
+        self.watched.write(|| write(self.value.get()))
     }
 
     /// Returns a copy for the destructors that run while a dying process unwinds.

@@ -12,7 +12,7 @@
 //! no loop repeats.
 
 use super::event::{Action, Site};
-use super::world;
+use super::{backend, world};
 use std::cell::RefCell;
 
 /// The panic payload that unwinds a dying process.
@@ -52,6 +52,10 @@ pub(super) fn planned_for(process: usize) -> Option<usize> {
 ///
 /// Returns false if the process is already dead and only unwinds. The step then has no effect.
 pub(super) fn survives(site: Site) -> bool {
+    if backend::is_graphs() {
+        // The engine lets the process die within its operations.
+        return world::is_alive();
+    }
     if world::current() == world::KERNEL || !is_planned() {
         return true;
     }
@@ -63,4 +67,11 @@ pub(super) fn survives(site: Site) -> bool {
         std::panic::resume_unwind(Box::new(DeathUnwind));
     }
     true
+}
+
+/// Begins a step that changes only what the kernel does after a death.
+pub(super) fn local_step() {
+    if backend::is_graphs() {
+        world::step(interlatch_engine::local_step);
+    }
 }

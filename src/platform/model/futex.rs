@@ -14,7 +14,7 @@
 //! hide executions.
 
 use super::event::{Action, Site};
-use super::{AtomicU32, AtomicU64, Deadline, choice, death, weakening, world};
+use super::{AtomicU32, AtomicU64, Deadline, backend, choice, death, weakening, world};
 use crate::platform::Wake;
 use core::marker::PhantomData;
 use core::panic::Location;
@@ -37,17 +37,25 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
 
 /// A word that [`wait_watching`] watches besides its own: its number and its value.
 #[derive(Clone, Copy, Debug)]
-pub struct WatchedWord<'a>((u32, u32), PhantomData<&'a AtomicU32>);
+pub struct WatchedWord<'a>(
+    (u32, u32),
+    Option<interlatch_engine::WatchedWord>,
+    PhantomData<&'a AtomicU32>,
+);
 
 impl<'a> WatchedWord<'a> {
     /// Watches a word, which had this value.
     pub fn new(word: &'a AtomicU32, value: u32) -> Self {
-        Self((word.number(), value), PhantomData)
+        let watched = || interlatch_engine::WatchedWord::new(word.inner.as_graphs(), value);
+        let watched = backend::is_graphs().then(watched);
+        Self((word.number(), value), watched, PhantomData)
     }
 
     /// Watches the low half of a word with 64 bits, which had this value.
     pub fn low_half(word: &'a AtomicU64, value: u64) -> Self {
-        Self((word.number(), value as u32), PhantomData)
+        let watched = || interlatch_engine::WatchedWord::low_half(word.inner.as_graphs(), value);
+        let watched = backend::is_graphs().then(watched);
+        Self((word.number(), value as u32), watched, PhantomData)
     }
 }
 
@@ -60,6 +68,10 @@ pub fn wait_watching(
     deadline: Option<Deadline>,
     others: &[WatchedWord<'_>],
 ) -> Wake {
+    if backend::is_graphs() {
+        let others: Vec<_> = others.iter().filter_map(|other| other.1).collect();
+        return wait_in_graphs(word, expected, deadline, Some(&others));
+    }
     let watched = others.iter().map(|other| other.0);
     let watched = core::iter::once((word.number(), expected)).chain(watched);
     wait_with(word, expected, deadline, watched.collect())
@@ -68,7 +80,51 @@ pub fn wait_watching(
 /// Sleeps like [`wait`]. After a death, the sleeper also wakes if any word has changed.
 #[track_caller]
 pub fn wait_or_recheck(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
+    if backend::is_graphs() {
+        return wait_in_graphs(word, expected, deadline, None);
+    }
     wait_with(word, expected, deadline, Vec::new())
+}
+
+/// Sleeps as [`wait_with`] does, in `interlatch-engine`. Without a list of words to watch, each
+/// recheck ends the sleep.
+#[track_caller]
+fn wait_in_graphs(
+    word: &AtomicU32,
+    expected: u32,
+    deadline: Option<Deadline>,
+    others: Option<&[interlatch_engine::WatchedWord]>,
+) -> Wake {
+    let site = Location::caller();
+    if !death::survives(site) {
+        return Wake::Woken;
+    }
+    let (number, timed) = (word.number(), deadline.is_some());
+    let interrupted = world::is_interrupted(choice::choose_bool);
+    let action = Action::Wait {
+        word: number,
+        expected,
+        timed,
+    };
+    world::record(site, action);
+    world::set_asleep(Some((number, site)));
+    let inner = word.inner.as_graphs();
+    let wake = world::step(|| match others {
+        _ if interrupted || timed => inner.wait_or_give_up(expected),
+        Some(others) => inner.wait_watching(expected, others),
+        None => inner.wait(expected),
+    });
+    world::set_asleep(None);
+    let wake = match wake {
+        interlatch_engine::Wake::Woken => Wake::Woken,
+        interlatch_engine::Wake::Changed => Wake::Changed,
+        interlatch_engine::Wake::GaveUp if interrupted => Wake::Interrupted,
+        interlatch_engine::Wake::GaveUp => Wake::TimedOut,
+        interlatch_engine::Wake::Rechecked if others.is_none() => Wake::Recheck,
+        interlatch_engine::Wake::Rechecked => Wake::Woken,
+    };
+    world::record(site, Action::Awake { word: number, wake });
+    wake
 }
 
 #[track_caller]
@@ -161,6 +217,9 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     if !death::survives(site) {
         return 0;
     }
+    if backend::is_graphs() {
+        return wake_in_graphs(word, count, site);
+    }
     word.load_by_kernel();
     let waiting = world::queue_length(word.number());
     let Some(count) = weakening::wake_count(site, count) else {
@@ -169,8 +228,25 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     wake_up_to(word, count, waiting, site)
 }
 
+fn wake_in_graphs(word: &AtomicU32, count: u32, site: Site) -> u32 {
+    let inner = word.inner.as_graphs();
+    let Some(count) = weakening::wake_count(site, count) else {
+        return world::step(|| inner.waiting()).min(count);
+    };
+    let woken = world::step(|| inner.wake(count));
+    let word = word.number();
+    world::record(site, Action::Wake { word, count, woken });
+    woken
+}
+
 /// Wakes one waiter, as the kernel does when a process has died. This wake is never weakened.
 pub(super) fn wake_by_kernel(word: &AtomicU32, site: Site) {
+    if backend::is_graphs() {
+        let (inner, count) = (word.inner.as_graphs(), 1);
+        let woken = world::step(|| inner.wake(count));
+        let word = word.number();
+        return world::record(site, Action::Wake { word, count, woken });
+    }
     word.load_by_kernel();
     wake_up_to(word, 1, world::queue_length(word.number()), site);
 }

@@ -16,6 +16,7 @@
 
 pub mod asymmetric;
 mod atomic;
+pub mod backend;
 mod cell;
 mod change;
 pub mod choice;
@@ -24,6 +25,7 @@ mod config;
 pub mod death;
 pub mod event;
 pub mod futex;
+pub mod graphs;
 pub mod identity;
 mod load;
 pub mod pipe;

@@ -13,7 +13,7 @@
 //! real pipes cover the page arithmetic ([`capacity_for`], [`items_in`]).
 
 use super::event::{Action, PipeCall, Site};
-use super::{AtomicU32, Deadline, choice, death, futex, world};
+use super::{AtomicU32, Deadline, backend, choice, death, futex, world};
 use crate::platform::{PipeStop, Wake};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
@@ -72,6 +72,7 @@ pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
         !death::is_planned(),
         "bad model: a pipe in a model with deaths: no process owns an end of a pipe"
     );
+    backend::require_loom("a pipe");
     let pipe = Arc::new(Pipe {
         calls: AtomicU32::new(0),
         writable: AtomicU32::new(0),

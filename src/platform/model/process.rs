@@ -10,7 +10,7 @@
 
 use super::config::total_choices;
 use super::death::{self, DeathUnwind};
-use super::robust;
+use super::{backend, graphs, robust};
 use super::world::{self, Choices, KERNEL, Process};
 use core::cell::Cell;
 use core::sync::atomic::Ordering::{Acquire, Release};
@@ -41,6 +41,9 @@ pub fn run(bodies: Vec<Body>, successor: Option<Successor>, config: ScenarioConf
         "bad model: {} processes: expected 1 to {MAX}",
         bodies.len()
     );
+    if backend::is_graphs() {
+        return graphs::set_up(bodies, successor, config, verify);
+    }
     let (count, has_successor) = (bodies.len(), successor.is_some());
     loom::stop_exploring();
     let ended = Rc::new(Cell::new(0));
@@ -53,7 +56,7 @@ pub fn run(bodies: Vec<Body>, successor: Option<Successor>, config: ScenarioConf
             let processes =
                 (0..count).map(|number| Process::new(config, death::planned_for(number)));
             let processes = processes.collect();
-            world::populate(processes, choices.clone(), config);
+            world::populate(processes, Some(choices.clone()), config);
             // This Release pairs with the Acquire of process 0. It publishes the choices but not
             // the stores of `open`. In loom, a thread that has yielded does not read a value that
             // it knew before the yield. So if process 0 created the choices itself, process 0 could

@@ -196,6 +196,7 @@ fn remove(list: &mut RobustList, word: &RobustWord) {
 fn step(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustLists)) {
     let site = Location::caller();
     if death::survives(site) && !weakening::is_left_out(site) {
+        death::local_step();
         apply(word, step, change);
     }
 }
@@ -204,6 +205,7 @@ fn step(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustList
 #[track_caller]
 fn platform_step(word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustLists)) {
     if death::survives(Location::caller()) {
+        death::local_step();
         apply(word, step, change);
     }
 }

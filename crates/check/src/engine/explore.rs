@@ -1,10 +1,11 @@
 //! Explores a model under loom.
 
-use super::leaks;
+use super::{graphs, leaks};
 use super::replay::run_first;
 use crate::scenario::{ErasedScenario, Instance};
 use crate::{Death, Exploration, Limits, Model, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
+use interlatch::platform::model::backend::{self, Backend};
 use interlatch::platform::model::death;
 use interlatch::platform::model::process::{self, Body, ScenarioConfig, Successor};
 use interlatch::platform::model::world;
@@ -62,6 +63,9 @@ pub(crate) fn run(scenario: ErasedScenario) {
 /// # Panics
 /// Panics at the first failure. Also panics if the model is not deterministic or leaks memory.
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
+    if backend::selected() == Backend::Graphs {
+        return graphs::explore(model, limits);
+    }
     set_planned_deaths(&[]);
     check_determinism_and_leaks(model);
     let mut total: Option<Exploration> = None;

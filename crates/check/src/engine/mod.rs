@@ -16,6 +16,8 @@ mod describe;
 #[cfg(loom)]
 mod explore;
 #[cfg(loom)]
+mod graphs;
+#[cfg(loom)]
 mod leaks;
 #[cfg(loom)]
 mod prepare;

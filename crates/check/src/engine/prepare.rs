@@ -2,6 +2,7 @@
 //! optimizations.
 
 use super::{Setup, Site};
+use interlatch::platform::model::backend::{self, Backend};
 use interlatch::platform::model::weakening::{self, Change, Weakening};
 use interlatch::platform::model::{stacks, unwinding, world};
 
@@ -10,6 +11,9 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<(), String> {
     match setup.stock {
         true => stacks::disable_reuse(),
         false => unwinding::enable(),
+    }
+    if setup.ours {
+        backend::select(Backend::Graphs);
     }
     if setup.collect_sites {
         world::collect_sites();

@@ -13,6 +13,9 @@ pub(crate) struct Setup<'a> {
     /// Whether to run loom as published, without this crate's optimizations.
     #[allow(dead_code, reason = "only the engine on loom has variants")]
     pub stock: bool,
+    /// Whether `interlatch-engine` runs the model, not loom.
+    #[allow(dead_code, reason = "only a build for models has engines")]
+    pub ours: bool,
 }
 
 /// A source line that can be weakened (a site), and one way to weaken the line.

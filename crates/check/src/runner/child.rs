@@ -1,6 +1,6 @@
 //! Explores one model in a child process, because a failing model may abort its process.
 
-use super::cli::Options;
+use super::cli::{Engine, Options};
 use super::report::{FailureReport, Report, send};
 use crate::engine::{self, Setup};
 use crate::{Bound, FailureKind, Limits, Model, Verdict};
@@ -24,6 +24,7 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
         weaken_site: options.weaken_site.as_deref(),
         collect_sites: options.sites,
         stock: options.stock,
+        ours: options.engine == Engine::Ours,
     };
     if let Err(error) = engine::prepare(&setup) {
         eprintln!("{error}");
@@ -92,6 +93,10 @@ fn explore(model: &Model, options: &Options) {
     }
     let begin = Instant::now();
     let left = |seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
+    if options.engine == Engine::Ours {
+        explore_bound(model, None, left(options.seconds));
+        return;
+    }
     let (needed, max) = match options.bound_of(model) {
         Bound::None => (FIRST_BOUNDS, FIRST_BOUNDS),
         Bound::UpTo(at_most) => (at_most, at_most),

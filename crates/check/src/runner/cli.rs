@@ -1,7 +1,7 @@
 //! The command line of the runner: the options after the `--` of `cargo test`.
 
 use crate::{Bound, Death, Expectation, Model};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
 /// Explores models and runs litmus tests of the engine.
@@ -39,6 +39,10 @@ pub struct Options {
     /// Explore every execution of each model, without a preemption bound.
     #[arg(long)]
     pub unbounded: bool,
+
+    /// The engine that explores the models.
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Engine,
 
     /// Number of models that run in parallel.
     #[arg(long, default_value_t = 2)]
@@ -129,9 +133,22 @@ pub struct Options {
     pub exact: bool,
 }
 
+/// An engine that explores models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The crate loom.
+    #[default]
+    Loom,
+    /// The crate `interlatch-engine`, which explores execution graphs of RC11. It has no pipes.
+    Ours,
+}
+
 impl Options {
     /// Returns the bound up to which this run explores a model.
     pub fn bound_of(&self, model: &Model) -> Bound {
+        if self.engine == Engine::Ours {
+            return Bound::None;
+        }
         match (model.expectation, self.preemptions) {
             (Expectation::Holds, Some(at_most)) => Bound::UpTo(at_most),
             (Expectation::Holds, None) if self.unbounded => Bound::None,
@@ -145,6 +162,7 @@ impl Options {
             (self.replay.is_some(), "--replay"),
             (self.speed, "--speed"),
             (self.weaken, "--weaken"),
+            (self.engine == Engine::Ours, "--engine ours"),
         ];
         given
             .into_iter()

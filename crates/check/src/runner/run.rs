@@ -1,7 +1,7 @@
 //! The parent process, which starts one child process for each model.
 
 use super::children::{in_parallel, run_child};
-use super::cli::Options;
+use super::cli::{Engine, Options};
 use super::context::Context;
 use super::outcome::Outcome;
 use super::progress::Progress;
@@ -48,6 +48,9 @@ fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Outcome {
         format!("--sweep-seconds={}", options.sweep_seconds),
         format!("--stress-milliseconds={}", options.stress_milliseconds),
     ];
+    if options.engine == Engine::Ours {
+        arguments.push("--engine=ours".into());
+    }
     if options.unbounded {
         arguments.push("--unbounded".into());
     }

@@ -2,6 +2,7 @@
 
 use super::state::{CURRENT, KERNEL, Process, RobustLists, with};
 use super::wait_queue::check_deadlock;
+use crate::platform::model::backend;
 use core::alloc::Layout;
 
 /// Returns the number of the running process, or [`KERNEL`].
@@ -17,7 +18,7 @@ pub fn population() -> usize {
 /// Registers the calling loom thread as the thread of this process.
 pub fn enter(process: usize) {
     CURRENT.set(process);
-    if process != KERNEL {
+    if process != KERNEL && !backend::is_graphs() {
         let thread = loom::thread::current();
         with(|world| world.processes[process].thread = Some(thread));
     }
@@ -47,6 +48,15 @@ pub fn begin_step() -> bool {
     })
 }
 
+/// Notes the death of the running process, of which the engine has decided.
+pub fn die() {
+    let number = CURRENT.get();
+    with(|world| {
+        world.processes[number].dead = true;
+        world.findings.died.insert(number);
+    });
+}
+
 /// Makes the running process, which has died, a new process that does not die.
 pub fn replace_dead_process() {
     let number = CURRENT.get();
@@ -72,6 +82,9 @@ pub fn is_successor() -> bool {
 
 /// Whether the running process has not died.
 pub fn is_alive() -> bool {
+    if backend::is_unwinding() {
+        return false;
+    }
     let number = CURRENT.get();
     with(|world| {
         world
@@ -88,7 +101,7 @@ pub fn finish() -> bool {
         world.processes[number].finished = true;
         world.processes.iter().all(|process| process.finished)
     });
-    if !last {
+    if !last && !backend::is_graphs() {
         check_deadlock();
     }
     last

@@ -27,7 +27,7 @@ pub(super) use budget::{
 pub(super) use choices::Choices;
 pub(super) use findings::{note_change, note_fence, note_load, note_site, note_write};
 pub(super) use lifecycle::{
-    all_finished, begin_step, enter, finish, is_alive, is_successor, population,
+    all_finished, begin_step, die, enter, finish, is_alive, is_successor, population,
     replace_dead_process, robust_lists, scratch, step, threads,
 };
 pub(super) use older_values::{
@@ -37,5 +37,6 @@ pub(super) use older_values::{
 pub(super) use record::{new_number, record};
 pub(super) use state::{Process, RobustList, RobustLists, populate};
 pub(super) use wait_queue::{
-    block, dequeue, enqueue, is_awake, queue_length, take_reason, take_to_unpark, wake, watch,
+    block, dequeue, enqueue, is_awake, queue_length, set_asleep, take_reason, take_to_unpark, wake,
+    watch,
 };

@@ -175,10 +175,10 @@ pub fn begin_exploration() {
 }
 
 /// Sets the processes and the choices of the execution.
-pub fn populate(processes: Vec<Process>, choices: Choices, config: ScenarioConfig) {
+pub fn populate(processes: Vec<Process>, choices: Option<Choices>, config: ScenarioConfig) {
     with(|world| {
         world.processes = processes;
-        world.choices = Some(choices);
+        world.choices = choices;
         world.config = config;
     });
 }

@@ -151,3 +151,9 @@ fn describe(world: &World) -> Vec<String> {
     });
     each.collect()
 }
+
+/// Notes where the running process sleeps, for [`process_states`].
+pub fn set_asleep(word: Option<(u32, Site)>) {
+    let process = CURRENT.get();
+    with(|world| world.processes[process].asleep = word);
+}
