@@ -1,8 +1,8 @@
 //! loom's atomics, with a record of each call: its process, operation, source line, and the values
 //! that it reads and writes.
 
-use super::event::{Action, Site};
 use super::backend::{self, Word32, Word64, WordUsize};
+use super::event::{Action, Site};
 use super::{choice, death, weakening, world};
 use core::panic::Location;
 use core::sync::atomic::Ordering;

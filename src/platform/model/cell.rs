@@ -1,7 +1,7 @@
 //! loom's cell, which records each access.
 
-use super::event::Action;
 use super::backend::WatchedCell;
+use super::event::Action;
 use super::{death, world};
 use core::alloc::Layout;
 use core::panic::Location;

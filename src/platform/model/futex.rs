@@ -100,6 +100,10 @@ fn wait_in_graphs(
         return Wake::Woken;
     }
     let (number, timed) = (word.number(), deadline.is_some());
+    assert!(
+        world::current() != world::KERNEL,
+        "deadlock: the verification waits for word {number} at {site}"
+    );
     let interrupted = world::is_interrupted(choice::choose_bool);
     let action = Action::Wait {
         word: number,

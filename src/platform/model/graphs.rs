@@ -2,8 +2,8 @@
 
 use super::config::ScenarioConfig;
 use super::process::{Body, Successor};
-use super::world::{self, KERNEL, Process};
 use super::robust;
+use super::world::{self, KERNEL, Process};
 use core::cell::RefCell;
 use interlatch_engine::{Ended, FailureKind, Limits, Report, Setup, explore_with};
 use std::ops::ControlFlow;

@@ -10,8 +10,8 @@
 
 use super::config::total_choices;
 use super::death::{self, DeathUnwind};
-use super::{backend, graphs, robust};
 use super::world::{self, Choices, KERNEL, Process};
+use super::{backend, graphs, robust};
 use core::cell::Cell;
 use core::sync::atomic::Ordering::{Acquire, Release};
 use loom::sync::atomic::AtomicU32;

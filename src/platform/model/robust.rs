@@ -10,6 +10,7 @@
 //! A process normally has one thread. [`run_thread`] runs another one, whose end the Linux platform
 //! treats in `linux/robust/keeper.rs`. The model has the same steps.
 
+use super::backend::WatchedCell;
 use super::event::{Action, RobustStep};
 use super::world::{RobustList, RobustLists};
 use super::{AtomicU32, UnsafeCell, death, futex, weakening, world};
@@ -31,15 +32,15 @@ pub struct RobustWord {
     link: Link,
 }
 
-/// The link from a word to the next word of the same list, which loom checks for data races.
+/// The link from a word to the next word of the same list, which the engine checks for data races.
 ///
 /// On Linux, the link lies behind the word in shared memory. A thread writes the link when it adds
 /// the word to its list. Until the thread has removed the word, the kernel may read the link. So a
 /// thread that keeps a word in its list after the release races with the next owner, and so does a
 /// thread that adds a word before the acquisition. Accesses of the link are no steps of their own:
-/// loom checks their order without further executions.
+/// the engine checks their order without further executions.
 #[derive(Debug)]
-struct Link(loom::cell::UnsafeCell<()>);
+struct Link(WatchedCell);
 
 // SAFETY: the cell contains no data.
 unsafe impl Sync for Link {}
@@ -47,12 +48,12 @@ unsafe impl Sync for Link {}
 impl Link {
     #[track_caller]
     fn write(&self) {
-        self.0.with_mut(|_| ());
+        self.0.write(|| ());
     }
 
     #[track_caller]
     fn read_by_kernel(&self) {
-        self.0.with(|_| ());
+        self.0.read(|| ());
     }
 }
 
@@ -65,7 +66,7 @@ impl RobustWord {
     pub unsafe fn new(value: u32) -> Self {
         Self {
             word: AtomicU32::new(value),
-            link: Link(loom::cell::UnsafeCell::new(())),
+            link: Link(WatchedCell::new()),
         }
     }
 

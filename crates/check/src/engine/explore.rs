@@ -1,7 +1,7 @@
 //! Explores a model under loom.
 
-use super::{graphs, leaks};
 use super::replay::run_first;
+use super::{graphs, leaks};
 use crate::scenario::{ErasedScenario, Instance};
 use crate::{Death, Exploration, Limits, Model, Scenario, Verdict};
 use interlatch::platform::ShmSafe;

@@ -69,7 +69,7 @@ mod weaken;
 
 use super::{IS_EXHAUSTIVE, Model};
 use clap::Parser;
-use cli::Options;
+use cli::{Engine, Options};
 use context::Context;
 pub use litmus::Litmus;
 use output::print_line;
@@ -211,7 +211,11 @@ impl<'a> Selection<'a> {
     fn explore(&self, options: &Options, all: usize) -> ExitCode {
         let litmus = litmus::all(&self.litmus, options);
         let outcomes = run::all(&self.models, options, self.context);
-        let page = summary::write_run(&outcomes, &litmus, all, self.context);
+        // The page shows the results of loom, which the other checks refer to.
+        let page = match options.engine {
+            Engine::Loom => summary::write_run(&outcomes, &litmus, all, self.context),
+            Engine::Ours => None,
+        };
         if options.json {
             litmus::print_json(&litmus);
             table::print_json(&outcomes);

@@ -23,7 +23,10 @@ pub fn all(models: &[&Model], options: &Options, context: &Context) -> Vec<Outco
         }
         let spinner = progress.begin(&model.name);
         let mut outcome = one(model, options, &spinner);
-        outcome.replay = replay::record(&outcome, options.seconds, context);
+        // Only loom records executions.
+        if options.engine == Engine::Loom {
+            outcome.replay = replay::record(&outcome, options.seconds, context);
+        }
         outcome.page = failure_page::write(&outcome, context);
         progress.end(&spinner, &outcome);
         if options.fail_fast && !outcome.passed() {

@@ -1,6 +1,6 @@
 //! Prints the results as a table or as JSON.
 
-use super::cli::Options;
+use super::cli::{Engine, Options};
 use super::failure_text;
 use super::litmus::LitmusResult;
 use super::outcome::Outcome;
@@ -19,7 +19,11 @@ pub fn print(results: &[Outcome], options: &Options) {
     if results.is_empty() {
         return;
     }
-    if crate::IS_EXHAUSTIVE {
+    if options.engine == Engine::Ours {
+        print_line(format_args!(
+            "Models in interlatch-engine: every execution."
+        ));
+    } else if crate::IS_EXHAUSTIVE {
         print_line(format_args!(
             "Models under loom: every execution, or every execution up to a preemption bound."
         ));
