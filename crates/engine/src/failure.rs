@@ -14,8 +14,8 @@ pub enum FailureKind {
         /// The message of the panic.
         message: String,
     },
-    /// Two accesses to a [`Cell`](crate::Cell), at least one of them a write, of which neither
-    /// happens before the other.
+    /// Two accesses to a [`RaceCell`](crate::RaceCell), at least one of them a write, of which
+    /// neither happens before the other.
     DataRace {
         /// The source lines of the two accesses.
         sites: [String; 2],

@@ -213,3 +213,30 @@ fn recheck_orders_no_memory() {
         "{failure}"
     );
 }
+
+/// A sleeper that rechecks and finds nothing sleeps again. The next recheck comes only after a write.
+#[test]
+fn rechecks_without_a_change_end() {
+    let report = explore(Limits::default(), |model| {
+        let words = Rc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+        let waiter = words.clone();
+        let body = move || {
+            words[0].store(1, Relaxed);
+            words[0].wake(1);
+        };
+        model.mortal_process(body, || {});
+        model.process(move || {
+            while waiter[0].load(Relaxed) == 0 {
+                waiter[0].wait(0);
+            }
+        });
+        model.recheck_after_deaths();
+    });
+    let Verdict::Failed(failure) = report.verdict else {
+        panic!("{report}");
+    };
+    assert!(
+        matches!(failure.kind, FailureKind::Deadlock { .. }),
+        "{failure}"
+    );
+}

@@ -59,6 +59,7 @@ fn perform(word: &AtomicU32, op: Op) -> u32 {
 fn explored(program: &Program) -> (BTreeSet<Outcome>, u64) {
     let results: Rc<RefCell<Outcome>> = Rc::default();
     let outcomes = RefCell::new(BTreeSet::new());
+    let histories = RefCell::new(HashSet::new());
     let report = explore_with(
         Limits::default(),
         |model| {
@@ -75,10 +76,19 @@ fn explored(program: &Program) -> (BTreeSet<Outcome>, u64) {
             }
         },
         |ended| {
-            if let Ended::Failed(failure) = ended {
-                let text = failure.to_string();
-                assert!(text.starts_with("deadlock"), "{text}");
-            }
+            let history = match ended {
+                Ended::Complete(complete) => complete.history(),
+                Ended::Failed(failure) => {
+                    let text = failure.to_string();
+                    assert!(text.starts_with("deadlock"), "{text}");
+                    failure.history.clone()
+                }
+            };
+            let text = format!("{history:?}");
+            assert!(
+                histories.borrow_mut().insert(text),
+                "found twice: {history}"
+            );
             outcomes.borrow_mut().insert(results.borrow().clone());
             ControlFlow::Continue(())
         },
