@@ -23,11 +23,11 @@ pub fn all(models: &[&Model], options: &Options, context: &Context) -> Vec<Outco
         }
         let spinner = progress.begin(&model.name);
         let mut outcome = one(model, options, &spinner);
-        // Only loom records executions.
+        // Only loom records executions, and the pages show those of loom.
         if options.engine == Engine::Loom {
             outcome.replay = replay::record(&outcome, options.seconds, context);
+            outcome.page = failure_page::write(&outcome, context);
         }
-        outcome.page = failure_page::write(&outcome, context);
         progress.end(&spinner, &outcome);
         if options.fail_fast && !outcome.passed() {
             is_stopped.get_or_init(|| ());
