@@ -2,7 +2,9 @@
 //!
 //! The text has a part for each process and a part for each location that was written, separated by
 //! semicolons. A part of a process lists its events: a letter for the kind, the number of the
-//! location, and after `<` the source or after `=` the result of a choice. A part of a location
+//! location, and after `<` the source or after `=` the result of a choice. If there are rechecks, the
+//! order in which the events were added matters, and each event has its stamp after `@`. A part of a
+//! location
 //! begins with its number and a colon, and lists the writes in modification order. An event is
 //! written as its process, a dot and its index, and the initial write as `i`. For example:
 //! `w0 r2<i;w2 r0<0.0;0:0.0;2:1.0`.
@@ -26,9 +28,11 @@ const KINDS: [(char, Kind); 9] = [
 
 /// Returns the text of an outline.
 pub fn print(outline: &Outline) -> String {
+    let mut labels = outline.labels.iter().flatten();
+    let has_stamps = labels.any(|label| label.kind == Kind::Recheck);
     let processes = outline.labels.iter().map(|labels| {
-        let labels: Vec<String> = labels.iter().map(print_label).collect();
-        labels.join(" ")
+        let labels = labels.iter().map(|label| print_label(label, has_stamps));
+        labels.collect::<Vec<_>>().join(" ")
     });
     let orders = outline.orders.iter().enumerate();
     let written = orders.filter(|(_, order)| order.len() > 1);
@@ -40,7 +44,7 @@ pub fn print(outline: &Outline) -> String {
     parts.join(";")
 }
 
-fn print_label(label: &Label) -> String {
+fn print_label(label: &Label, has_stamp: bool) -> String {
     let kinds = KINDS.iter().find(|(_, kind)| *kind == label.kind);
     let (letter, _) = kinds.expect("each kind has a letter");
     let mut text = format!("{letter}{}", label.location);
@@ -49,6 +53,9 @@ fn print_label(label: &Label) -> String {
     }
     if label.choice != 0 && label.choice != UNDECIDED {
         let _ = write!(text, "={}", label.choice);
+    }
+    if has_stamp {
+        let _ = write!(text, "@{}", label.stamp);
     }
     text
 }
@@ -91,9 +98,13 @@ fn parse_label(text: &str) -> Option<Label> {
     let mut letters = text.chars();
     let letter = letters.next()?;
     let (_, kind) = KINDS.iter().find(|(known, _)| *known == letter)?;
-    let (rest, choice) = match letters.as_str().split_once('=') {
-        Some((rest, choice)) => (rest, choice.parse().ok()?),
+    let (rest, stamp) = match letters.as_str().split_once('@') {
+        Some((rest, stamp)) => (rest, stamp.parse().ok()?),
         None => (letters.as_str(), 0),
+    };
+    let (rest, choice) = match rest.split_once('=') {
+        Some((rest, choice)) => (rest, choice.parse().ok()?),
+        None => (rest, 0),
     };
     let (location, source) = match rest.split_once('<') {
         Some((location, source)) => (location, parse_id(source)?),
@@ -104,7 +115,7 @@ fn parse_label(text: &str) -> Option<Label> {
         location: location.parse().ok()?,
         source,
         choice,
-        stamp: 0,
+        stamp,
     })
 }
 
@@ -166,6 +177,7 @@ mod tests {
             "",
             "w0 r2<i;w2 r0<0.0;0:0.0;2:1.0",
             "u1<i=2 x1;a1<0.1 f0 c0=3 d0=1;1:0.1",
+            "w0@0;t1=1@3;0:0.0",
         ] {
             let outline = parse(text);
             assert_eq!(
