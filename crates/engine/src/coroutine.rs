@@ -16,8 +16,8 @@ use std::thread;
 
 const STACK_SIZE: usize = 256 * 1024;
 
-/// The number of operations after which a process that unwinds is left as it is. Its values are not
-/// dropped then.
+/// The number of operations after which a process that unwinds is leaked, because its destructors
+/// may never end.
 const MAX_UNWINDING_STEPS: usize = 10_000;
 
 type Process = Coroutine<(), (), Result<(), Box<dyn Any + Send>>, DefaultStack>;
@@ -107,10 +107,8 @@ impl Coroutines {
             if coroutine.done() {
                 self.stacks.push(coroutine.into_stack());
             } else if coroutine.started() {
-                // SAFETY: the coroutine is suspended in an operation and never runs again. The
-                // values on its stack are leaked: no other value borrows from them, because the
-                // body is `'static` and the other processes are unwound too.
-                unsafe { coroutine.force_reset() };
+                // Another thread may borrow from the stack, so the stack is leaked too.
+                core::mem::forget(coroutine);
             }
         }
         IS_UNWINDING.set(false);
