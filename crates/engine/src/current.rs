@@ -39,7 +39,10 @@ impl Drop for Installed {
 
 /// Calls the function with the execution of this thread. The function must not perform operations.
 pub fn with<R>(function: impl FnOnce(&mut Execution) -> R) -> R {
-    EXECUTION.with_borrow_mut(|execution| {
+    EXECUTION.with(|execution| {
+        let mut execution = execution
+            .try_borrow_mut()
+            .expect("the function that an operation calls performs no operation itself");
         let execution = execution.as_mut();
         function(execution.expect("atomics and cells of the engine are used inside a model only"))
     })
@@ -121,7 +124,10 @@ impl Drop for Inside {
 }
 
 /// Records an access of the running process to a cell. Does not return if it races with another.
+///
+/// The process may die before the access. After a write, it may die again: the cell keeps the value.
 pub fn access(cell: usize, is_write: bool, site: Site) -> Inside {
+    begin_step(site);
     match ACTOR.get() {
         Actor::Process(_) if coroutine::is_unwinding() => {
             coroutine::unwind();
@@ -132,6 +138,9 @@ pub fn access(cell: usize, is_write: bool, site: Site) -> Inside {
                 with(|execution| execution.fail(FailureKind::DataRace { sites }));
                 coroutine::suspend();
                 coroutine::unwind();
+            }
+            if is_write {
+                note_change();
             }
         }
         Actor::Setup | Actor::Verify => {}

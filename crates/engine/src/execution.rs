@@ -30,8 +30,8 @@ pub enum Life {
     Immortal,
     /// The process may die before its next step.
     Mortal,
-    /// The process may die before a later step, because it has not changed anything since the last
-    /// step before which it could die.
+    /// The process does not die before its next step, because it has changed nothing since the
+    /// last step before which it could die.
     Surviving,
     /// The process has just died.
     Died,
@@ -100,7 +100,7 @@ pub struct Execution {
     pub rechecks: bool,
     /// The words that each sleeper watches. If there are none, each recheck ends its sleep.
     pub watched: Vec<Vec<Watched>>,
-    /// Whether a recheck has ended the sleep of a process that does not know it yet.
+    /// Whether a recheck has ended the sleep of a process that has not run since then.
     pub has_rechecked: Vec<bool>,
     pub races: Races,
     /// The graphs that are to be explored.

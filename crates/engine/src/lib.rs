@@ -108,7 +108,7 @@ pub fn choose(count: u32) -> u32 {
 /// A step of a process that no other process sees, but what happens after a death depends on it: a
 /// process may die before and after it.
 ///
-/// The operations on atomics are such steps by themselves.
+/// The operations on atomics and the accesses to cells are such steps by themselves.
 #[track_caller]
 pub fn local_step() {
     current::begin_step(core::panic::Location::caller());

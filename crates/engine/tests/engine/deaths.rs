@@ -1,10 +1,12 @@
 //! Processes that die.
 
 use interlatch_engine::{
-    AtomicU32, FailureKind, Limits, RaceCell, Setup, Verdict, Wake, explore, local_step,
+    AtomicU32, Ended, FailureKind, Limits, RaceCell, Setup, Verdict, Wake, explore, explore_with,
+    local_step, replay,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -189,7 +191,7 @@ fn recheck_ends_a_sleep_after_a_death() {
 
 #[test]
 fn recheck_orders_no_memory() {
-    let report = explore(Limits::default(), |model| {
+    let model = |model: &mut Setup| {
         let shared = Rc::new((AtomicU32::new(0), RaceCell::new(0)));
         let waiter = shared.clone();
         let body = move || {
@@ -199,19 +201,53 @@ fn recheck_orders_no_memory() {
         };
         model.mortal_process(body, || {});
         model.process(move || {
-            if waiter.0.wait(0) == Wake::Rechecked && waiter.0.load(Relaxed) == 1 {
-                waiter.1.with(|_| ());
+            while waiter.0.load(Relaxed) == 0 {
+                if waiter.0.wait(0) == Wake::Rechecked && waiter.0.load(Relaxed) == 1 {
+                    waiter.1.with(|_| ());
+                }
             }
         });
         model.recheck_after_deaths();
-    });
-    let Verdict::Failed(failure) = report.verdict else {
-        panic!("{report}");
     };
-    assert!(
-        matches!(failure.kind, FailureKind::DataRace { .. }),
-        "{failure}"
-    );
+    let mut races = Vec::new();
+    explore_with(Limits::default(), model, |ended| {
+        if let Ended::Failed(failure) = ended
+            && matches!(failure.kind, FailureKind::DataRace { .. })
+        {
+            races.push(failure.clone());
+        }
+        ControlFlow::Continue(())
+    });
+    let failure = races.first().expect("an access after a recheck is a race");
+    let again = replay(&failure.replay, model).expect("the text is that of an execution");
+    let Verdict::Failed(again) = again.verdict else {
+        panic!("the replay does not fail: {failure}");
+    };
+    assert_eq!(*again, *failure);
+}
+
+#[test]
+fn a_process_may_die_around_each_access_to_a_cell() {
+    let states = Rc::new(RefCell::new(BTreeSet::new()));
+    let report = explore(Limits::default(), |model| {
+        let shared = Rc::new((AtomicU32::new(0), [RaceCell::new(0), RaceCell::new(0)]));
+        let (kernel, states) = (shared.clone(), states.clone());
+        let body = move || {
+            shared.0.store(1, Relaxed);
+            shared
+                .1
+                .iter()
+                .for_each(|cell| cell.with_mut(|data| *data = 1));
+            shared.0.store(2, Relaxed);
+        };
+        model.mortal_process(body, move || {
+            let data = kernel.1.each_ref().map(|cell| cell.with(|data| *data));
+            states.borrow_mut().insert((kernel.0.load(Relaxed), data));
+        });
+    });
+    report.assert_exhaustive();
+    let expected = [(0, [0, 0]), (1, [0, 0]), (1, [1, 0]), (1, [1, 1])];
+    assert_eq!(states.take(), expected.into());
 }
 
 /// A sleeper that rechecks and finds nothing sleeps again. The next recheck comes only after a write.

@@ -294,6 +294,20 @@ fn operation_inside_of_a_cell_is_rejected() {
 }
 
 #[test]
+fn operation_inside_of_the_function_of_another_is_rejected() {
+    let kind = failure(|model| {
+        let words = two_words();
+        model.process(move || {
+            words[0].load_until(Relaxed, |_| words[1].load(Relaxed) == 0);
+        });
+    });
+    assert!(
+        kind.to_string().contains("performs no operation itself"),
+        "{kind}"
+    );
+}
+
+#[test]
 fn text_that_is_no_execution_is_rejected() {
     for text in [
         "x0",
