@@ -155,26 +155,6 @@ fn comparison_catches_each_missing_part() {
     }
 }
 
-/// Prints how many of the random programs show that a part of the model is missing.
-#[test]
-#[ignore = "prints rates instead of checking something"]
-fn rates_of_missing_parts() {
-    let programs: Vec<Program> = programs(4_000)
-        .filter(|program| candidates(program) <= 3_000)
-        .collect();
-    for part in Part::ALL {
-        let model = Model {
-            without: Some(part),
-        };
-        let differs = |program: &&Program| executions(program) != executions_under(program, model);
-        println!(
-            "{part:?}: {} of {}",
-            programs.iter().filter(differs).count(),
-            programs.len()
-        );
-    }
-}
-
 #[test]
 fn comparison_names_what_is_missed_in_excess_and_doubled() {
     let program: Program = "x: store x 1 rlx | load x rlx".parse().unwrap();
@@ -209,28 +189,4 @@ fn shrinking_keeps_the_difference() {
     };
     let small = shrink(&program, has_add_and_swap);
     assert_eq!(small.to_string(), "x y: add x 1 rlx | swap y 2 rlx");
-}
-
-/// Prints how long the oracle takes: `cargo test --release -- --ignored --nocapture times`.
-#[test]
-#[ignore = "prints times instead of checking something"]
-fn times_of_random_programs() {
-    let mut times: Vec<_> = (0..2_000)
-        .map(|seed| {
-            let start = std::time::Instant::now();
-            let count = executions(&program(seed)).len();
-            (start.elapsed(), count, seed)
-        })
-        .collect();
-    times.sort();
-    let total: std::time::Duration = times.iter().map(|(time, ..)| *time).sum();
-    let executions: usize = times.iter().map(|(_, count, _)| *count).sum();
-    println!("{executions} executions, mean {:?}", total / 2_000);
-    for rank in [1_000, 1_800, 1_980, 1_999] {
-        let (time, count, seed) = times[rank];
-        println!(
-            "rank {rank}: {time:?}, {count} executions, seed {seed}: {}",
-            program(seed)
-        );
-    }
 }
