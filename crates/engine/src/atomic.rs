@@ -198,6 +198,17 @@ impl<T: Primitive> Atomic<T> {
         }
     }
 
+    /// Waits until the function returns a value for the current one, and stores that value in one
+    /// step. Returns the previous value.
+    ///
+    /// It stands for a loop around [`Atomic::fetch_update`], of which the explorer would explore
+    /// every number of iterations. If the function never returns a value, the execution is a
+    /// deadlock.
+    #[track_caller]
+    pub fn update_when(&self, ordering: Ordering, function: impl Fn(T) -> Option<T>) -> T {
+        self.perform_update(ordering, Ordering::Relaxed, &function, true)
+    }
+
     #[track_caller]
     fn update(
         &self,
@@ -205,12 +216,24 @@ impl<T: Primitive> Atomic<T> {
         failure: Ordering,
         function: &dyn Fn(T) -> Option<T>,
     ) -> T {
+        self.perform_update(ordering, failure, function, false)
+    }
+
+    #[track_caller]
+    fn perform_update(
+        &self,
+        success: Ordering,
+        failure: Ordering,
+        function: &dyn Fn(T) -> Option<T>,
+        waits: bool,
+    ) -> T {
         let effect = |read, _| Effect::only(function(T::from_bits(read)).map(T::to_bits));
         self.perform(Operation::Update(Update {
             location: self.location,
-            success: ordering,
+            success,
             failure,
             effect: &effect,
+            waits,
         }))
     }
 

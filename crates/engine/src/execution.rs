@@ -18,8 +18,10 @@ pub enum Status {
     Ready,
     /// The process waits for a value that its last read did not return.
     Blocked,
-    /// The process sleeps in a wait queue.
-    Asleep,
+    /// The process waits for a write to this location before its read-modify-write at this site.
+    Disabled(LocationId, Site),
+    /// The process sleeps in this wait queue.
+    Asleep(LocationId),
     Finished,
 }
 
@@ -218,7 +220,12 @@ impl Execution {
             Operation::Store(location, _, value) => (location, Some(value)),
             Operation::Update(update) => {
                 let read = self.value_outside(actor, update.location);
-                (update.location, (update.effect)(read, 0).written)
+                let written = (update.effect)(read, 0).written;
+                assert!(
+                    written.is_some() || !update.waits,
+                    "deadlock: only the processes of a model wait"
+                );
+                (update.location, written)
             }
             Operation::Fence(..) | Operation::Choose(_) | Operation::Die | Operation::Sleep(..) => {
                 return 0;

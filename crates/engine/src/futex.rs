@@ -7,6 +7,8 @@ use crate::event::{LocationId, Site};
 use crate::execution::Actor;
 use crate::operation::{Effect, Operation, RECHECKED, Update, Watched};
 use crate::wait_queue::{self, bit};
+use core::cell::Cell;
+use core::ops::RangeInclusive;
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -86,15 +88,25 @@ impl Atomic<u32> {
         let site = Location::caller();
         match self.join(expected, site) {
             false => Wake::Changed,
-            true if self.leave(site) => Wake::GaveUp,
-            true => Wake::Woken,
+            true => self.give_up(site),
         }
     }
 
     fn sleep(&self, expected: u32, watched: &[Watched], site: Site) -> Wake {
-        if !self.join(expected, site) {
-            return Wake::Changed;
+        match self.join(expected, site) {
+            false => Wake::Changed,
+            true => self.sleep_in_queue(watched, site),
         }
+    }
+
+    fn give_up(&self, site: Site) -> Wake {
+        match self.leave(site) {
+            true => Wake::GaveUp,
+            false => Wake::Woken,
+        }
+    }
+
+    fn sleep_in_queue(&self, watched: &[Watched], site: Site) -> Wake {
         match current::perform(Operation::Sleep(self.queue(), watched), site) {
             RECHECKED if self.leave(site) => Wake::Rechecked,
             _ => Wake::Woken,
@@ -125,16 +137,26 @@ impl Atomic<u32> {
     /// Panics outside of the processes of a model.
     #[track_caller]
     pub fn wake(&self, count: u32) -> u32 {
+        let woken = self.wake_some(u64::MAX, count..=count, Location::caller());
+        woken.count_ones()
+    }
+
+    /// Wakes as many of these processes as the range says. Returns the set of those that it woke.
+    fn wake_some(&self, among: u64, count: RangeInclusive<u32>, site: Site) -> u64 {
+        // The last call of the function has the final choice.
+        let last = Cell::new(0);
         let wake = |waiting: u64, choice| {
-            let woken = chosen(waiting, count, choice);
+            let subsets = || subsets(waiting & among, &count);
+            let woken = subsets().nth(choice as usize);
+            last.set(woken.expect("the choice is below the number of choices"));
             Effect {
-                written: (woken != 0).then_some(waiting & !woken),
-                choices: choices(waiting, count),
+                written: (last.get() != 0).then_some(waiting & !last.get()),
+                choices: subsets().count() as u32,
             }
         };
-        current::begin_step(Location::caller());
-        let waiting = self.update_queue(&wake, Location::caller());
-        waiting.count_ones().min(count)
+        current::begin_step(site);
+        self.update_queue(&wake, site);
+        last.get()
     }
 
     /// Checks the word and joins its queue. Returns false if the word has another value.
@@ -144,10 +166,14 @@ impl Atomic<u32> {
         if current::perform(load, site) as u32 != expected {
             return false;
         }
+        self.join_queue(site);
+        true
+    }
+
+    fn join_queue(&self, site: Site) {
         let own = bit(process());
         let join = |waiting, _| Effect::only(Some(waiting | own));
         self.update_queue(&join, site);
-        true
     }
 
     fn update_queue(&self, effect: &dyn Fn(u64, u32) -> Effect, site: Site) -> u64 {
@@ -156,12 +182,95 @@ impl Atomic<u32> {
             success: Relaxed,
             failure: Relaxed,
             effect,
+            waits: false,
         };
         current::perform(Operation::Update(update), site)
     }
 
     fn queue(&self) -> LocationId {
         wait_queue::of(self.location)
+    }
+}
+
+/// A queue of waiting processes without a word: the heart of a condition variable.
+///
+/// With it, a model can use a condition variable that does what its contract says, and no more, in
+/// place of the code of one. Accesses to the queue are steps in one order, and order no memory.
+#[derive(Debug)]
+pub struct WaitQueue(Atomic<u32>);
+
+impl WaitQueue {
+    /// Creates an empty queue.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a queue exists only inside a model"
+    )]
+    pub fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Joins the queue. A wake from now on may remove the process, also before it sleeps.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn join(&self) {
+        let site = Location::caller();
+        current::begin_step(site);
+        self.0.join_queue(site);
+    }
+
+    /// Sleeps in the queue, which the process has joined, until a wake removes the process. A
+    /// recheck ends the sleep too.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn sleep(&self) -> Wake {
+        self.0.sleep_in_queue(&[], Location::caller())
+    }
+
+    /// Sleeps like [`WaitQueue::sleep`], but may give up at any time.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn sleep_or_give_up(&self) -> Wake {
+        self.0.give_up(Location::caller())
+    }
+
+    /// Wakes as many processes of the queue as the range says, or all if there are fewer. The
+    /// explorer tries every number and every choice of processes. Returns those that it woke.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model, and if the range is empty.
+    #[track_caller]
+    pub fn wake(&self, count: RangeInclusive<u32>) -> Woken {
+        assert!(!count.is_empty(), "a wake of no number of processes");
+        Woken(self.0.wake_some(u64::MAX, count, Location::caller()))
+    }
+
+    /// Wakes any of these processes that have joined the queue again since a wake. The explorer tries
+    /// every choice.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn wake_again(&self, woken: &Woken) {
+        if woken.0 != 0 {
+            self.0.wake_some(woken.0, 0..=u32::MAX, Location::caller());
+        }
+    }
+}
+
+/// The processes that a wake has woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Woken(u64);
+
+impl Woken {
+    /// Returns the number of processes.
+    pub fn count(&self) -> u32 {
+        self.0.count_ones()
     }
 }
 
@@ -172,21 +281,11 @@ fn process() -> usize {
     }
 }
 
-/// Returns the number of ways to choose `count` of the waiters, or all if there are fewer.
-fn choices(waiting: u64, count: u32) -> u32 {
-    subsets(waiting, count).count() as u32
-}
-
-/// Returns the waiters that the wake wakes with this choice.
-fn chosen(waiting: u64, count: u32, choice: u32) -> u64 {
-    let mut subsets = subsets(waiting, count);
-    let chosen = subsets.nth(choice as usize);
-    chosen.expect("the choice is below the number of choices")
-}
-
-/// Returns the subsets of the waiters with `count` members, or the set of all if there are fewer.
-fn subsets(waiting: u64, count: u32) -> impl Iterator<Item = u64> {
-    let size = count.min(waiting.count_ones());
+/// Returns the subsets of the waiters whose size is in the range. If there are too few waiters,
+/// returns the set of all.
+fn subsets(waiting: u64, sizes: &RangeInclusive<u32>) -> impl Iterator<Item = u64> {
+    let all = waiting.count_ones();
+    let sizes = all.min(*sizes.start())..=all.min(*sizes.end());
     (0..1 << MAX_PROCESSES)
-        .filter(move |subset: &u64| subset & !waiting == 0 && subset.count_ones() == size)
+        .filter(move |subset: &u64| subset & !waiting == 0 && sizes.contains(&subset.count_ones()))
 }

@@ -82,7 +82,7 @@ pub use cell::RaceCell;
 pub use clock::MAX_PROCESSES;
 pub use explore::{Complete, Ended, explore, explore_with, replay};
 pub use failure::{Failure, FailureKind};
-pub use futex::{Wake, WatchedWord};
+pub use futex::{WaitQueue, Wake, WatchedWord, Woken};
 pub use history::{Action, History, Operation, Write};
 pub use parts::{explore_on_threads, explore_shard};
 pub use report::{Limit, Limits, MergeError, Report, Verdict};

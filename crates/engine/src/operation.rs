@@ -19,6 +19,8 @@ pub struct Update<'a> {
     pub failure: Ordering,
     /// Returns the effect, given the value that the operation reads and the number of a choice.
     pub effect: &'a dyn Fn(u64, u32) -> Effect,
+    /// Whether the process waits until the operation writes.
+    pub waits: bool,
 }
 
 /// What a read-modify-write does.
@@ -246,6 +248,10 @@ impl Execution {
                 self.add_write_at_each_position(process, location, ordering, value, site);
                 self.done(0)
             }
+            Operation::Update(update) if !self.is_enabled(process, update) => {
+                self.status[process] = Status::Disabled(update.location, site);
+                Step::Suspend
+            }
             Operation::Update(update) => self.add_update(process, update, site),
             Operation::Fence(ordering, asymmetry) => {
                 let mut label = self.graph.new_label(Kind::Fence, 0, INITIAL);
@@ -268,7 +274,7 @@ impl Execution {
                     Step::Done(WOKEN)
                 }
                 None => {
-                    self.status[process] = Status::Asleep;
+                    self.status[process] = Status::Asleep(queue);
                     self.watched[process] = watched.to_vec();
                     Step::Suspend
                 }
@@ -327,6 +333,34 @@ impl Execution {
         older.to_vec()
     }
 
+    /// Whether a read-modify-write that waits can write after one of the writes that it may read.
+    fn is_enabled(&self, process: usize, update: Update<'_>) -> bool {
+        let location = update.location;
+        let writes = |source| {
+            let position = self.graph.variable(location).position(source);
+            let value = self.graph.value(location, source);
+            !self.graph.is_updated(location, position)
+                && (update.effect)(value, 0).written.is_some()
+        };
+        !update.waits
+            || writes(self.graph.last_write(location))
+            || self
+                .older_sources(process, location)
+                .into_iter()
+                .any(writes)
+    }
+
+    /// Makes the processes ready that wait for a write to the location. The next operation is that
+    /// of the first process that is ready.
+    fn enable_processes(&mut self, location: LocationId) {
+        for status in &mut self.status {
+            if matches!(status, Status::Disabled(waiting, _) if *waiting == location) {
+                *status = Status::Ready;
+                self.scheduled = NONE;
+            }
+        }
+    }
+
     /// Adds a read-modify-write of the last write, and pushes the graphs for the older writes.
     fn add_update(&mut self, process: usize, update: Update<'_>, site: Site) -> Step {
         let location = update.location;
@@ -379,6 +413,10 @@ impl Execution {
             self.abandon();
         }
         self.wake_processes(update.location);
+        if written.is_none() && update.waits {
+            self.status[process] = Status::Blocked;
+            return Step::Suspend;
+        }
         self.done(read)
     }
 
@@ -428,6 +466,7 @@ impl Execution {
         let order = &mut self.graph.variable_mut(location).order;
         order.insert(position + 1, write);
         self.check_sequential(write);
+        self.enable_processes(location);
     }
 
     /// Adds a write at the end of the modification order, and pushes a graph for each other position
@@ -454,6 +493,7 @@ impl Execution {
         }
         self.graph.variable_mut(location).order.push(write);
         self.check_sequential(write);
+        self.enable_processes(location);
     }
 
     /// Makes the processes ready that an access to this queue has woken. The next operation is that
@@ -463,11 +503,7 @@ impl Execution {
             return;
         }
         for process in 0..self.status.len() {
-            let sleeps_here = self.status[process] == Status::Asleep
-                && self.graph.events[process]
-                    .last()
-                    .map(|join| join.label.location)
-                    == Some(queue);
+            let sleeps_here = self.status[process] == Status::Asleep(queue);
             if sleeps_here && self.graph.waker(process, queue).is_some() {
                 self.status[process] = Status::Ready;
                 self.scheduled = NONE;

@@ -5,7 +5,7 @@
 //! everything that was written before: time makes writes visible. But it orders no memory: nothing
 //! that was written before happens before the end of the sleep.
 
-use crate::event::{INITIAL, Kind};
+use crate::event::{INITIAL, Kind, LocationId};
 use crate::execution::{Execution, Status};
 use crate::operation::{Watched, new_event};
 use crate::wait_queue::is_queue;
@@ -17,17 +17,16 @@ impl Execution {
         if !self.rechecks || !self.may_recheck() {
             return false;
         }
-        let sleepers = 0..self.status.len();
-        let awake: Vec<usize> = sleepers
-            .filter(|process| self.ends_sleep(*process))
-            .collect();
+        let sleepers = (0..self.status.len()).filter_map(|process| match self.status[process] {
+            Status::Asleep(queue) if self.ends_sleep(process) => Some((process, queue)),
+            _ => None,
+        });
+        let awake: Vec<(usize, LocationId)> = sleepers.collect();
         let before = self.graph.next_stamp;
-        for process in &awake {
-            let join = self.graph.events[*process]
-                .last()
-                .expect("a sleeper has joined a queue");
-            let (queue, site) = (join.label.location, join.site);
-            let mut label = self.graph.new_label(Kind::Recheck, queue, INITIAL);
+        for (process, queue) in &awake {
+            let last = self.graph.events[*process].last();
+            let site = last.expect("a sleeper has joined a queue").site;
+            let mut label = self.graph.new_label(Kind::Recheck, *queue, INITIAL);
             label.choice = before;
             self.graph.push(*process, new_event(label, site));
             self.status[*process] = Status::Ready;
@@ -55,7 +54,6 @@ impl Execution {
             let value = self.graph.value(word.location, last);
             (value ^ word.value) & word.mask != 0
         };
-        self.status[process] == Status::Asleep
-            && (watched.is_empty() || watched.iter().any(has_changed))
+        watched.is_empty() || watched.iter().any(has_changed)
     }
 }

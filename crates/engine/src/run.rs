@@ -2,6 +2,7 @@
 
 use crate::coroutine::{Coroutines, Outcome};
 use crate::current;
+use crate::event::Event;
 use crate::execution::{Actor, End, Execution, Life, Status};
 use crate::failure::FailureKind;
 use crate::sequential;
@@ -173,15 +174,20 @@ fn deadlock(execution: &Execution) -> Option<FailureKind> {
     let mut waiting = Vec::new();
     for (process, status) in execution.status.iter().enumerate() {
         let last = graph.events[process].last();
-        let Some(event) = last.filter(|_| *status != Status::Finished) else {
-            continue;
+        let (location, value, site) = match (*status, last) {
+            (Status::Disabled(location, site), _) => {
+                let last = graph.last_write(location);
+                (location, graph.value(location, last), site)
+            }
+            (Status::Finished, _) | (_, None) => continue,
+            (_, Some(event)) => (event.label.location, event.value, event.site),
         };
-        let (location, value, site) = (event.label.location, event.value, event.site);
-        if *status == Status::Blocked && event.label.source != graph.last_write(location) {
+        let is_current = |event: &Event| event.label.source == graph.last_write(location);
+        if *status == Status::Blocked && !last.is_some_and(is_current) {
             return None;
         }
         waiting.push(match status {
-            Status::Blocked => format!(
+            Status::Blocked | Status::Disabled(..) => format!(
                 "process {process} waits at {site} for another value than {value} of word {}",
                 location / 2
             ),

@@ -40,14 +40,15 @@ struct Access {
 }
 
 impl Graph {
-    /// Returns the write that removed a process from a queue that it has joined with its last
-    /// event, if there is one.
+    /// Returns the write that removed a process from a queue that it has joined, if there is one.
     pub fn waker(&self, process: usize, queue: LocationId) -> Option<EventId> {
-        let join = EventId::new(process, self.events[process].len() - 1);
-        let variable = self.variable(queue);
-        let mut later = variable.order[variable.position(join) + 1..]
-            .iter()
-            .copied();
+        let order = &self.variable(queue).order;
+        let waits_after = |index: usize| self.value(queue, order[index]) & bit(process) != 0;
+        let joins = |index: &usize| {
+            order[*index].process() == process && waits_after(*index) && !waits_after(*index - 1)
+        };
+        let join = (1..order.len()).rev().find(joins)?;
+        let mut later = order[join + 1..].iter().copied();
         later.find(|write| self.event(*write).value & bit(process) == 0)
     }
 
@@ -102,11 +103,13 @@ impl Graph {
         let written = self.events[read.process()].get(read.index() + 1);
         let written = written.filter(|next| next.label.kind == Kind::UpdateWrite);
         let joins = written.is_some_and(|write| write.value & !event.value != 0);
-        let checked = joins.then(|| {
-            let check = read.previous().expect("a check precedes a join");
-            let source = self.event(check).label.source;
-            self.variable(event.label.location - 1).position(source)
-        });
+        let word = event.label.location - 1;
+        let check = read
+            .previous()
+            .filter(|_| joins)
+            .map(|check| self.event(check).label);
+        let check = check.filter(|check| check.kind == Kind::Read && check.location == word);
+        let checked = check.map(|check| self.variable(word).position(check.source));
         Access {
             read,
             position: variable.position(event.label.source),

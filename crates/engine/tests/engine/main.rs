@@ -6,4 +6,5 @@ mod deaths;
 mod failures;
 mod locks;
 mod parts;
+mod specified;
 mod waits;
