@@ -31,7 +31,8 @@ static SERVICE: Service = Service {
     lock: RobustMutex::new(String::new()),
 };
 
-fn main() {
+#[test]
+fn robust_objects_need_no_unsafe_code() {
     *TOTAL.get().lock().unwrap() += 1;
     assert_eq!(*TOTAL.get().lock().unwrap(), 2);
     drop(PERMITS.get().acquire().unwrap());

@@ -14,7 +14,8 @@ struct Account {
 
 type Queue = RobustMonitorBuffer<Account, [Slot<Account>]>;
 
-fn main() {
+#[test]
+fn struct_of_numbers_is_an_item() {
     let region = Region::memfd("accepted", 8192).unwrap();
     let robust: &RobustMutex<Account> = region.create("robust", ()).unwrap();
     robust.lock().unwrap().balance += 1.5;
