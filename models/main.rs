@@ -31,8 +31,12 @@ mod loan;
 mod message_queue;
 mod museum;
 mod mutex;
+#[cfg(loom)]
+mod over_contracts;
 mod process_local;
 mod raw_robust_mutex;
+#[cfg(loom)]
+mod refinement;
 mod refused;
 mod rendezvous;
 mod ring;
@@ -52,7 +56,12 @@ const COMMAND: &str = r#"RUSTFLAGS="--cfg loom" cargo test --release --test mode
 
 fn main() -> ExitCode {
     litmus::abort_if_asked();
-    let runner = Runner::new(models()).litmus(litmus::all());
+    #[cfg(loom)]
+    let tests = [litmus::all(), refinement::all()];
+    #[cfg(not(loom))]
+    let tests = [litmus::all()];
+    let tests = tests.into_iter().flatten().collect();
+    let runner = Runner::new(models()).litmus(tests);
     runner.command(COMMAND).run()
 }
 
@@ -81,6 +90,8 @@ fn models() -> Vec<Model> {
         process_local::models(),
         broken::models(),
         museum::models(),
+        #[cfg(loom)]
+        over_contracts::models(),
         #[cfg(loom)]
         calls::models(),
         #[cfg(loom)]

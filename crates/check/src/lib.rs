@@ -108,6 +108,7 @@
 //! | verdict | success | meaning |
 //! | --- | --- | --- |
 //! | `exhaustive` | yes | every execution was explored |
+//! | `exhaustive over the contract of ...` | yes | every execution was explored; parts of the model did what their contract says, in place of their code ([`Model::over`]) |
 //! | `bounded(p)` | from the required bound on | every execution with at most *p* preemptions |
 //! | `truncated` | no | the time limit ended the exploration |
 //! | `blind: ...` | no | loom is known to miss executions; the text names two source lines |
@@ -170,12 +171,18 @@
 mod engine;
 mod failure;
 mod model;
+#[cfg(loom)]
+mod outcome;
 pub mod runner;
 mod scenario;
 mod verdict;
 
+#[cfg(loom)]
+pub use engine::outcomes;
 pub use engine::{IS_EXHAUSTIVE, explore, run_once};
 pub use failure::{Death, Failure, FailureKind, ParseDeathError, ReadsFrom, Step};
 pub use model::{Bound, Expectation, Exploration, Limits, Model};
+#[cfg(loom)]
+pub use outcome::Outcome;
 pub use scenario::{Participant, RaceCell, Scenario, Stage};
 pub use verdict::Verdict;

@@ -39,6 +39,8 @@ pub struct Model {
     /// The indices of the processes that die. The exploration covers every choice of a step before
     /// which each of them dies.
     pub victims: Vec<usize>,
+    /// The types whose contracts stand in for their code: see [`over`](Self::over).
+    pub contracts: &'static [&'static str],
     build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>,
 }
 
@@ -140,8 +142,16 @@ impl Model {
             bound: Bound::None,
             expectation: Expectation::Holds,
             victims: scenario.victims,
+            contracts: &[],
             build,
         }
+    }
+
+    /// Declares that parts of the model do what the contracts of these types say, in place of their
+    /// code. `interlatch-engine` explores such a model in every run, because loom has no such parts.
+    #[must_use]
+    pub fn over(self, contracts: &'static [&'static str]) -> Self {
+        Self { contracts, ..self }
     }
 
     /// Explores the model with increasing preemption bounds, at least up to `at_least`.

@@ -376,12 +376,17 @@ impl RaceCell {
     pub fn get(&self) -> u64 {
         // SAFETY: the scenario's primitive excludes writers. If the primitive does not exclude
         // them, the check reports a race.
-        self.0.with(|value| unsafe { value.read_volatile() })
+        let value = self.0.with(|value| unsafe { value.read_volatile() });
+        #[cfg(loom)]
+        crate::outcome::note(value);
+        value
     }
 
     /// Sets the value of the cell.
     #[track_caller]
     pub fn set(&self, new: u64) {
+        #[cfg(loom)]
+        crate::outcome::note(new);
         // SAFETY: the scenario's primitive excludes all other accesses. If the primitive does not
         // exclude them, the check reports a race.
         self.0

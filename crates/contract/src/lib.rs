@@ -35,6 +35,8 @@ pub mod segment_list;
 pub mod semaphore;
 pub mod semaphore_pair;
 pub mod specification;
+#[cfg(loom)]
+pub mod specified;
 
 use interlatch::platform::{Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::{Deadline, Timeout};

@@ -10,8 +10,8 @@ use interlatch::channel::{
 };
 use interlatch::platform::{Pod, ShmSafe, ShmType, TypeInfo};
 use interlatch::sync::{
-    LockGuard, PermitOverflow, PipeSemaphore, RawCondvar, RawLock, RawSemaphore, Semaphore,
-    SemaphoreCondvar, SemaphoreLock, SemaphorePair, Timeout, TrustedSemaphore,
+    Condvar, LockGuard, PermitOverflow, PipeSemaphore, RawCondvar, RawLock, RawSemaphore,
+    Semaphore, SemaphoreCondvar, SemaphoreLock, SemaphorePair, Timeout, TrustedSemaphore,
 };
 
 /// An adapter for scenarios whose values cannot lie in shared memory.
@@ -197,6 +197,12 @@ impl SemaphoreFactory for Semaphore {
     }
 }
 
+impl Factory for Condvar {
+    fn create() -> Self {
+        Self::new()
+    }
+}
+
 impl Factory for PipeSemaphore {
     fn create() -> Self {
         Self::with_permits(0)
@@ -223,7 +229,7 @@ pub type Bounded<P, const N: usize> = BoundedBuffer<u64, [Slot<u64>; N], P, Sema
 pub type Monitor<P, const N: usize> =
     MonitorBuffer<u64, [Slot<u64>; N], SemaphoreCondvar<P>, SemaphoreLock<P>>;
 
-fn slots<const N: usize>() -> [Slot<u64>; N] {
+pub(crate) fn slots<const N: usize>() -> [Slot<u64>; N] {
     core::array::from_fn(|_| Slot::new())
 }
 

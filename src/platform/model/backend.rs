@@ -48,6 +48,14 @@ pub(super) fn require_loom(what: &str) {
     );
 }
 
+/// Fails the model, because loom does not have this.
+pub(super) fn require_graphs(what: &str) {
+    assert!(
+        is_graphs(),
+        "bad model: {what} in a model of loom, which has none; declare it with `Model::over`"
+    );
+}
+
 /// Defines an atomic of one of the two engines.
 macro_rules! word {
     ($name:ident, $loom:ident, $value:ty) => {

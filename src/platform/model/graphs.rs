@@ -35,11 +35,17 @@ pub(super) fn set_up(
     }));
 }
 
-/// Explores a model, which calls [`run`](super::process::run) once for each execution.
+/// Explores a model, which calls [`run`](super::process::run) once for each execution. Calls
+/// `complete` at the end of each execution in which every process has ended.
 ///
 /// # Panics
 /// Panics at the first failure.
-pub fn explore(limits: Limits, victims: &[usize], model: impl Fn()) -> Report {
+pub fn explore(
+    limits: Limits,
+    victims: &[usize],
+    model: impl Fn(),
+    mut complete: impl FnMut(),
+) -> Report {
     explore_with(
         limits,
         |setup| {
@@ -49,7 +55,10 @@ pub fn explore(limits: Limits, victims: &[usize], model: impl Fn()) -> Report {
             build(setup, model, victims);
         },
         |ended| match ended {
-            Ended::Complete(_) => ControlFlow::Continue(()),
+            Ended::Complete(_) => {
+                complete();
+                ControlFlow::Continue(())
+            }
             Ended::Failed(failure) => panic!("{}", message(&failure.kind)),
         },
     )

@@ -31,6 +31,7 @@ mod load;
 pub mod pipe;
 pub mod process;
 pub(super) mod robust;
+pub mod specified;
 pub mod spin;
 pub mod stacks;
 pub mod unwinding;

@@ -28,6 +28,8 @@ mod replay;
 #[cfg(loom)]
 pub use explore::{IS_EXHAUSTIVE, explore, run_once};
 #[cfg(loom)]
+pub use graphs::outcomes;
+#[cfg(loom)]
 pub(crate) use {
     describe::describe_failure,
     explore::run,

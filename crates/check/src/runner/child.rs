@@ -24,7 +24,7 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
         weaken_site: options.weaken_site.as_deref(),
         collect_sites: options.sites,
         stock: options.stock,
-        ours: options.engine == Engine::Ours,
+        ours: options.engine_of(model) == Engine::Ours,
     };
     if let Err(error) = engine::prepare(&setup) {
         eprintln!("{error}");
@@ -93,7 +93,7 @@ fn explore(model: &Model, options: &Options) {
     }
     let begin = Instant::now();
     let left = |seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
-    if options.engine == Engine::Ours {
+    if options.engine_of(model) == Engine::Ours {
         explore_bound(model, None, left(options.seconds));
         return;
     }

@@ -144,9 +144,18 @@ pub enum Engine {
 }
 
 impl Options {
+    /// Returns the engine that explores a model in this run. loom has no parts that do what a
+    /// contract says.
+    pub fn engine_of(&self, model: &Model) -> Engine {
+        match model.contracts.is_empty() {
+            true => self.engine,
+            false => Engine::Ours,
+        }
+    }
+
     /// Returns the bound up to which this run explores a model.
     pub fn bound_of(&self, model: &Model) -> Bound {
-        if self.engine == Engine::Ours {
+        if self.engine_of(model) == Engine::Ours {
             return Bound::None;
         }
         match (model.expectation, self.preemptions) {

@@ -24,7 +24,7 @@ pub fn all(models: &[&Model], options: &Options, context: &Context) -> Vec<Outco
         let spinner = progress.begin(&model.name);
         let mut outcome = one(model, options, &spinner);
         // Only loom records executions, and the pages show those of loom.
-        if options.engine == Engine::Loom {
+        if options.engine_of(model) == Engine::Loom {
             outcome.replay = replay::record(&outcome, options.seconds, context);
             outcome.page = failure_page::write(&outcome, context);
         }
