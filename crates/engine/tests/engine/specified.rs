@@ -69,6 +69,17 @@ fn semaphore_has_one_execution_for_each_order_of_its_steps() {
 }
 
 #[test]
+fn process_acquires_a_permit_that_is_released_later() {
+    let report = explore(Limits::default(), |model: &mut Setup| {
+        let shared = Shared::new(0);
+        let releaser = shared.clone();
+        model.process(move || shared.acquire());
+        model.process(move || releaser.release());
+    });
+    assert_eq!(report.assert_exhaustive().executions, 1);
+}
+
+#[test]
 fn relaxed_lock_lets_accesses_race() {
     let report = explore(Limits::default(), |model: &mut Setup| {
         let shared = Shared::new(1);
