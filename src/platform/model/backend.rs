@@ -3,6 +3,7 @@
 //! A run uses one of the two. A word or cell belongs to the engine that was selected when it was
 //! created.
 
+use super::world;
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use interlatch_engine as graphs;
@@ -181,7 +182,7 @@ impl WatchedCell {
         match self {
             Self::Loom(cell) => cell.with(|_| access()),
             Self::Graphs(cell) => {
-                cell.with(|()| ());
+                world::step(|| cell.with(|()| ()));
                 access()
             }
         }
@@ -192,7 +193,7 @@ impl WatchedCell {
         match self {
             Self::Loom(cell) => cell.with_mut(|_| access()),
             Self::Graphs(cell) => {
-                cell.with_mut(|()| ());
+                world::step(|| cell.with_mut(|()| ()));
                 access()
             }
         }
