@@ -7,6 +7,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::graph::{Graph, Outline, Variable};
 use crate::operation::{Operation, Watched};
 use crate::race::Races;
+use crate::sampler::Sampler;
 
 /// Stands for no process.
 pub const NONE: usize = usize::MAX;
@@ -108,6 +109,10 @@ pub struct Execution {
     /// The graphs that are to be explored.
     pub stack: Vec<Outline>,
     pub max_steps: usize,
+    /// Decides how the execution goes on, if it is a random one.
+    pub sampler: Option<Sampler>,
+    /// Whether no process could run, so processes that wait for a value wait for ever.
+    pub is_stuck: bool,
     /// Set when the execution is over before its processes have finished.
     pub end: Option<End>,
     /// The number of locations that each actor has created.
@@ -137,6 +142,7 @@ impl Execution {
         self.status.clear();
         self.races.clear();
         self.end = None;
+        self.is_stuck = false;
         self.locations = Numbers::default();
         self.cells = Numbers::default();
     }
@@ -151,6 +157,9 @@ impl Execution {
         self.has_rechecked = vec![false; count];
         self.graph.events.resize_with(count, Vec::new);
         self.outline.labels.resize_with(count, Vec::new);
+        if let Some(sampler) = &mut self.sampler {
+            sampler.begin(count);
+        }
     }
 
     /// Creates a location, and another one for its wait queue.

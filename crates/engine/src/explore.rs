@@ -8,6 +8,7 @@ use crate::history::History;
 use crate::replay_text;
 use crate::report::{Limit, Limits, Report, Verdict};
 use crate::run::Runner;
+use crate::sampler::Sampler;
 use crate::setup::Setup;
 use core::marker::PhantomData;
 use core::ops::ControlFlow;
@@ -56,6 +57,9 @@ impl Complete<'_> {
 /// The exploration stops if `observe` returns [`ControlFlow::Break`]. The verdict contains the first
 /// failure.
 ///
+/// Of the random executions, `observe` gets only those that fail. If the exploration goes on after
+/// such a failure, it may find the same execution again.
+///
 /// # Panics
 /// Panics if it is called inside a model.
 pub fn explore_with(
@@ -66,6 +70,26 @@ pub fn explore_with(
     let mut explorer = Explorer::new(limits);
     explorer.push(Outline::default());
     explorer.run(&model, &mut observe, &mut |_| ControlFlow::Continue(()));
+    explorer.report
+}
+
+/// Runs [`Limits::samples`] random executions, and calls `observe` with each that is complete or
+/// fails. It stops if `observe` returns [`ControlFlow::Break`]. If no execution fails, the verdict
+/// is [`Verdict::Limited`].
+///
+/// Use it for a model that is too large to be explored. Each random execution is one that
+/// [`explore`] would reach, but it may run several times, and others may not run at all.
+///
+/// # Panics
+/// Panics if it is called inside a model.
+pub fn sample_with(
+    limits: Limits,
+    model: impl Fn(&mut Setup),
+    mut observe: impl FnMut(Ended<'_>) -> ControlFlow<()>,
+) -> Report {
+    let mut explorer = Explorer::new(limits);
+    let _ = explorer.sample(&model, &mut observe);
+    explorer.report.worsen(Verdict::Limited(Limit::Samples));
     explorer.report
 }
 
@@ -92,6 +116,10 @@ pub type Observer<'a> = &'a mut dyn FnMut(Ended<'_>) -> ControlFlow<()>;
 /// Is called with the stack after each graph. Returns whether the exploration goes on.
 pub type AfterEach<'a> = &'a mut dyn FnMut(&mut Vec<Outline>) -> ControlFlow<()>;
 
+/// The number of graphs that an exploration explores before its random executions, so that small
+/// models end without them.
+pub const GRAPHS_BEFORE_SAMPLES: u64 = 1_000;
+
 /// Explores graphs depth first.
 pub struct Explorer {
     pub report: Report,
@@ -99,6 +127,8 @@ pub struct Explorer {
     begin: Instant,
     graphs: u64,
     runner: Runner,
+    /// Decides how random executions go on. The running one has it.
+    sampler: Option<Sampler>,
     _installed: current::Installed,
 }
 
@@ -116,6 +146,7 @@ impl Explorer {
             begin: Instant::now(),
             graphs: 0,
             runner: Runner::default(),
+            sampler: Some(Sampler::new(limits.seed)),
             _installed: current::install(execution),
         }
     }
@@ -144,6 +175,15 @@ impl Explorer {
             if let Some(limit) = self.reached_limit() {
                 self.report.worsen(Verdict::Limited(limit));
                 return;
+            }
+            if self.graphs == GRAPHS_BEFORE_SAMPLES {
+                let failures = &mut |ended: Ended<'_>| match ended {
+                    Ended::Complete(_) => ControlFlow::Continue(()),
+                    Ended::Failed(_) => observe(ended),
+                };
+                if self.sample(model, failures).is_break() {
+                    return;
+                }
             }
             let flow = self.explore_one(outline, model, observe);
             let next = current::with(|execution| after_each(&mut execution.stack));
@@ -182,6 +222,38 @@ impl Explorer {
                 self.report.blocked += 1;
                 ControlFlow::Continue(())
             }
+        }
+    }
+
+    /// Runs the random executions. Only their number and the first failure get into the report.
+    fn sample(&mut self, model: &dyn Fn(&mut Setup), observe: Observer<'_>) -> ControlFlow<()> {
+        let begin = Instant::now();
+        let is_over = |limit| begin.elapsed() >= limit;
+        while self.report.sampled < self.limits.samples
+            && !self.limits.sample_time.is_some_and(is_over)
+            && self.reached_limit().is_none()
+        {
+            self.sample_one(model, observe)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn sample_one(&mut self, model: &dyn Fn(&mut Setup), observe: Observer<'_>) -> ControlFlow<()> {
+        self.report.sampled += 1;
+        current::with(|execution| {
+            execution.begin(Outline::default());
+            execution.sampler = self.sampler.take();
+        });
+        let end = self.runner.run(model);
+        self.sampler = current::with(|execution| execution.sampler.take());
+        match end {
+            Some(End::Complete) => observe(Ended::Complete(Complete(PhantomData))),
+            Some(End::Failed(failure)) => {
+                let flow = observe(Ended::Failed(&failure));
+                self.report.worsen(Verdict::Failed(Box::new(failure)));
+                flow
+            }
+            Some(End::Abandoned) | None => ControlFlow::Continue(()),
         }
     }
 

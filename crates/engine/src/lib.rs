@@ -41,6 +41,14 @@
 //! write is also offered to the reads that are in the graph already. Each consistent graph is
 //! explored once, and the memory does not grow with the number of graphs.
 //!
+//! A depth-first search finds a bug of a large model late, because it varies the end of the first
+//! execution for a long time. So after the first [`GRAPHS_BEFORE_SAMPLES`] graphs, the explorer
+//! runs [`Limits::samples`] *random executions*. Each makes one graph: it draws the process that
+//! runs, the source of each load, the position of each store, and the result of each choice. A
+//! random execution is one that the exploration would reach too, so if it fails, the model fails.
+//! If none fails, the verdict depends on the exploration alone. [`sample_with`] runs only random
+//! executions.
+//!
 //! The processes are coroutines of one thread. To continue a graph from the stack, the explorer
 //! starts the model again, and answers the operations from the graph. So a model must be
 //! deterministic: its operations may depend only on the values that it reads.
@@ -70,6 +78,8 @@ mod replay_text;
 mod report;
 mod revisit;
 mod run;
+mod sample;
+mod sampler;
 mod sequential;
 mod setup;
 mod wait_queue;
@@ -80,7 +90,9 @@ pub use atomic::{
 };
 pub use cell::RaceCell;
 pub use clock::MAX_PROCESSES;
-pub use explore::{Complete, Ended, explore, explore_with, replay};
+pub use explore::{
+    Complete, Ended, GRAPHS_BEFORE_SAMPLES, explore, explore_with, replay, sample_with,
+};
 pub use failure::{Failure, FailureKind};
 pub use futex::{WaitQueue, Wake, WatchedWord, Woken};
 pub use history::{Action, History, Operation, Write};

@@ -137,6 +137,7 @@ impl Execution {
                 self.repeat(process, operation, site)
             }
             None if self.is_replaying || self.scheduled != process => Step::Suspend,
+            None if self.sampler.is_some() => self.sample(process, operation, site),
             None => self.extend(process, operation, site),
         };
         let last = self.graph.events[process].last();
@@ -235,7 +236,7 @@ impl Execution {
     }
 
     /// Performs an operation that is new in the graph.
-    fn extend(&mut self, process: usize, operation: Operation<'_>, site: Site) -> Step {
+    pub fn extend(&mut self, process: usize, operation: Operation<'_>, site: Site) -> Step {
         match operation {
             Operation::Load(location, ordering, condition) => {
                 let value = self.add_read(process, location, ordering, condition, site);
@@ -386,7 +387,7 @@ impl Execution {
 
     /// Adds a read-modify-write that reads from the source of this label. If its choice is
     /// undecided, pushes a graph for each choice but the first.
-    fn complete_update(
+    pub fn complete_update(
         &mut self,
         process: usize,
         mut label: Label,
@@ -444,7 +445,7 @@ impl Execution {
         self.push_read(process, event);
         let write = (location, update.success, value);
         let write = self.push_write(process, Kind::UpdateWrite, write, site);
-        revisit::revisit(&self.graph, write, &mut self.stack);
+        self.revisit(write);
         self.graph.events[process].truncate(count);
         self.graph.variable_mut(location).readers.pop();
     }
@@ -455,7 +456,7 @@ impl Execution {
         let location = update.location;
         let write = (location, update.success, value);
         let write = self.push_write(process, Kind::UpdateWrite, write, site);
-        revisit::revisit(&self.graph, write, &mut self.stack);
+        self.revisit(write);
         let read = write.previous().expect("its read precedes an UpdateWrite");
         let source = self.graph.event(read).label.source;
         let position = self.graph.variable(location).position(source);
@@ -482,7 +483,7 @@ impl Execution {
         let clock = self.observed_by(process);
         let first = self.graph.observed(location, &clock);
         let write = self.push_write(process, Kind::Write, (location, ordering, value), site);
-        revisit::revisit(&self.graph, write, &mut self.stack);
+        self.revisit(write);
         let end = self.graph.variable(location).order.len() - 1;
         for position in first..end {
             if !self.graph.is_updated(location, position) {
@@ -511,7 +512,7 @@ impl Execution {
         }
     }
 
-    fn push_write(
+    pub fn push_write(
         &mut self,
         process: usize,
         kind: Kind,
@@ -525,11 +526,19 @@ impl Execution {
         self.graph.push(process, event)
     }
 
-    fn push_read(&mut self, process: usize, event: Event) -> EventId {
+    pub fn push_read(&mut self, process: usize, event: Event) -> EventId {
         let id = self.graph.push(process, event);
         let variable = self.graph.variable_mut(event.label.location);
         variable.readers.push(id);
         id
+    }
+
+    /// Pushes the graphs in which an earlier read reads from this write. A random execution has no
+    /// other graphs.
+    fn revisit(&mut self, write: EventId) {
+        if self.sampler.is_none() {
+            revisit::revisit(&self.graph, write, &mut self.stack);
+        }
     }
 
     /// Pushes the graph that has this event in place of the next event of the process.
@@ -539,13 +548,13 @@ impl Execution {
         self.stack.push(outline);
     }
 
-    fn check_sequential(&mut self, id: EventId) {
+    pub fn check_sequential(&mut self, id: EventId) {
         if sequential::is_affected_by(&self.graph, id) && !sequential::is_consistent(&self.graph) {
             self.abandon();
         }
     }
 
-    fn check_condition(
+    pub fn check_condition(
         &mut self,
         process: usize,
         value: u64,
@@ -573,7 +582,7 @@ impl Execution {
         })
     }
 
-    fn done(&self, value: u64) -> Step {
+    pub fn done(&self, value: u64) -> Step {
         if self.is_over() {
             Step::Suspend
         } else {

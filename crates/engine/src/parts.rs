@@ -24,8 +24,13 @@ pub fn explore_on_threads(
 ) -> Report {
     let pool = Pool::new(threads.get());
     thread::scope(|scope| {
-        let worker = || scope.spawn(|| pool.explore(limits, &model));
-        let workers: Vec<_> = (0..threads.get()).map(|_| worker()).collect();
+        let (pool, model) = (&pool, &model);
+        let count = threads.get() as u64;
+        let workers = (0..count).map(|number| {
+            let limits = limits.of_part(number, count);
+            scope.spawn(move || pool.explore(limits, model))
+        });
+        let workers: Vec<_> = workers.collect();
         let mut report = Report::new(Verdict::Exhaustive);
         for worker in workers {
             report.add(worker.join().expect("the explorer does not panic"));
@@ -137,6 +142,7 @@ pub fn explore_shard(
         (1..=count).contains(&number),
         "there is no shard {number} of {count}"
     );
+    let limits = limits.of_part(u64::from(number) - 1, count.into());
     let mut explorer = Explorer::new(limits);
     explorer.report.verdict = Verdict::of_shards(vec![number], count);
     let mut queue = VecDeque::from([Outline::default()]);
@@ -152,7 +158,13 @@ pub fn explore_shard(
         }
     }
     if number != 1 {
-        explorer.report = Report::new(explorer.report.verdict);
+        let Report {
+            verdict, sampled, ..
+        } = explorer.report;
+        explorer.report = Report {
+            sampled,
+            ..Report::new(verdict)
+        };
     }
     let is_own = |index: &usize| index % count as usize == number as usize - 1;
     let own = queue.into_iter().enumerate();

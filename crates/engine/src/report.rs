@@ -1,5 +1,7 @@
 //! Limits, verdicts and reports.
 
+#[cfg(doc)]
+use crate::GRAPHS_BEFORE_SAMPLES;
 use crate::failure::Failure;
 use core::fmt;
 use std::time::Duration;
@@ -16,6 +18,14 @@ pub struct Limits {
     pub graphs: Option<u64>,
     /// The maximum time. The default is no limit.
     pub time: Option<Duration>,
+    /// The maximum number of random executions. They run after the first
+    /// [`GRAPHS_BEFORE_SAMPLES`] graphs, because in a large model they find most bugs earlier than
+    /// the exploration. With 0, there are none. The default is 10,000.
+    pub samples: u64,
+    /// The maximum time for the random executions. The default is no limit.
+    pub sample_time: Option<Duration>,
+    /// The seed of the random executions: with the same seed, they are the same. The default is 1.
+    pub seed: u64,
 }
 
 impl Default for Limits {
@@ -24,6 +34,22 @@ impl Default for Limits {
             steps: 10_000,
             graphs: None,
             time: None,
+            samples: 10_000,
+            sample_time: None,
+            seed: 1,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns the limits of one of `count` parts of an exploration, which share the random
+    /// executions.
+    pub(crate) fn of_part(self, number: u64, count: u64) -> Self {
+        let rest = u64::from(number < self.samples % count);
+        Self {
+            samples: self.samples / count + rest,
+            seed: self.seed.wrapping_add(number),
+            ..self
         }
     }
 }
@@ -56,6 +82,8 @@ pub enum Limit {
     Graphs,
     /// [`Limits::time`].
     Time,
+    /// [`Limits::samples`]: only random executions were run.
+    Samples,
 }
 
 /// What an exploration has found.
@@ -69,6 +97,8 @@ pub struct Report {
     /// The number of executions in which a process waits for a value that a later write stores:
     /// they are parts of other executions.
     pub blocked: u64,
+    /// The number of random executions. They are not among the other numbers.
+    pub sampled: u64,
     /// The number of graphs that turned out to be inconsistent.
     pub dead_ends: u64,
     /// The largest number of events in one execution.
@@ -81,6 +111,7 @@ impl Report {
             verdict,
             executions: 0,
             blocked: 0,
+            sampled: 0,
             dead_ends: 0,
             max_events: 0,
         }
@@ -109,6 +140,7 @@ impl Report {
             verdict,
             executions: self.executions + other.executions,
             blocked: self.blocked + other.blocked,
+            sampled: self.sampled + other.sampled,
             dead_ends: self.dead_ends + other.dead_ends,
             max_events: self.max_events.max(other.max_events),
         })
@@ -118,6 +150,7 @@ impl Report {
     pub(crate) fn add(&mut self, other: Self) {
         self.executions += other.executions;
         self.blocked += other.blocked;
+        self.sampled += other.sampled;
         self.dead_ends += other.dead_ends;
         self.max_events = self.max_events.max(other.max_events);
         self.worsen(other.verdict);
@@ -206,6 +239,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Graphs => "the limit of graphs was reached",
             Self::Time => "the time limit was reached",
+            Self::Samples => "only random executions were run",
         })
     }
 }
@@ -227,8 +261,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} executions, {} blocked, {} dead ends; {}",
-            self.executions, self.blocked, self.dead_ends, self.verdict
+            "{} executions, {} blocked, {} dead ends, {} random executions; {}",
+            self.executions, self.blocked, self.dead_ends, self.sampled, self.verdict
         )
     }
 }

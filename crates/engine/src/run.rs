@@ -3,7 +3,7 @@
 use crate::coroutine::{Coroutines, Outcome};
 use crate::current;
 use crate::event::Event;
-use crate::execution::{Actor, End, Execution, Life, Status};
+use crate::execution::{Actor, End, Execution, Life, NONE, Status};
 use crate::failure::FailureKind;
 use crate::sequential;
 use crate::setup::{Body, Process, Setup};
@@ -48,6 +48,7 @@ impl Runner {
             self.after_death.push(process.after_death);
         }
         self.replay(count);
+        self.settle(count);
         self.extend(count);
         if let Some(end) = current::with(|execution| execution.end.take()) {
             return Some(end);
@@ -84,19 +85,39 @@ impl Runner {
         });
     }
 
+    /// Runs each process up to its next operation. So what a process does after its last event
+    /// comes before new events of other processes, and an execution that fails there fails again
+    /// with the same graph when it is replayed.
+    fn settle(&mut self, count: usize) {
+        for process in 0..count {
+            let is_ready = current::with(|execution| {
+                execution.scheduled = NONE;
+                let is_ready = execution.status[process] == Status::Ready;
+                is_ready && !execution.is_behind(process) && !execution.is_over()
+            });
+            if is_ready {
+                self.resume(process);
+            }
+        }
+    }
+
     /// Runs the processes beyond the graph: first the one whose update lacks its write, then each
     /// in turn as far as it goes.
     fn extend(&mut self, count: usize) {
         while !is_over() {
             let next = current::with(|execution| {
                 let behind = (0..count).find(|process| execution.is_behind(*process));
+                if execution.sampler.is_some() {
+                    execution.scheduled = execution.next_sampled()?;
+                    return Some((execution.scheduled, false));
+                }
                 let is_ready = |process: &usize| execution.status[*process] == Status::Ready;
                 let next = behind.or_else(|| (0..count).find(is_ready))?;
                 execution.scheduled = next;
                 Some((next, behind.is_some()))
             });
             let Some((next, is_behind)) = next else {
-                if current::with(Execution::recheck) {
+                if current::with(|execution| execution.recheck() || execution.get_stuck()) {
                     continue;
                 }
                 break;
@@ -120,6 +141,7 @@ impl Runner {
                     let kernel = self.after_death[process].take();
                     self.coroutines
                         .replace(process, kernel.unwrap_or_else(|| Box::new(|| {})));
+                    self.resume(process);
                 }
             }
             Outcome::Finished => {

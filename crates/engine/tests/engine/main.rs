@@ -6,5 +6,6 @@ mod deaths;
 mod failures;
 mod locks;
 mod parts;
+mod sampling;
 mod specified;
 mod waits;

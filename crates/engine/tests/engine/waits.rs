@@ -3,7 +3,9 @@
 //! The engine must miss no outcome of the interpreter. It reaches more: a wake orders no memory, so a
 //! process that has woken a waiter may still read a value that is older than what the waiter saw.
 
-use interlatch_engine::{AtomicU32, Ended, Limits, Wake, explore_with};
+use interlatch_engine::{
+    AtomicU32, Ended, History, Limits, Setup, Wake, explore_with, sample_with,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
@@ -25,7 +27,7 @@ pub type Program = Vec<Vec<Op>>;
 
 /// The results of the operations of each process, in program order. A process that sleeps for ever
 /// has no result for its last operation.
-type Outcome = Vec<Vec<u32>>;
+pub type Outcome = Vec<Vec<u32>>;
 
 fn code(wake: Wake) -> u32 {
     match wake {
@@ -55,45 +57,68 @@ fn perform(word: &AtomicU32, op: Op) -> u32 {
     }
 }
 
-/// Returns the outcomes that the engine reaches, and the number of graphs.
-fn explored(program: &Program) -> (BTreeSet<Outcome>, u64) {
-    let results: Rc<RefCell<Outcome>> = Rc::default();
-    let outcomes = RefCell::new(BTreeSet::new());
-    let histories = RefCell::new(HashSet::new());
-    let report = explore_with(
-        Limits::default(),
-        |model| {
-            *results.borrow_mut() = vec![Vec::new(); program.len()];
-            let word = Rc::new(AtomicU32::new(0));
-            for (process, ops) in program.iter().cloned().enumerate() {
-                let (word, results) = (word.clone(), results.clone());
-                model.process(move || {
-                    for op in ops {
-                        let result = perform(&word, op);
-                        results.borrow_mut()[process].push(result);
-                    }
-                });
+/// Sets up the program, whose processes write their results to this list.
+fn set_up(model: &mut Setup, program: &Program, results: &Rc<RefCell<Outcome>>) {
+    *results.borrow_mut() = vec![Vec::new(); program.len()];
+    let word = Rc::new(AtomicU32::new(0));
+    for (process, ops) in program.iter().cloned().enumerate() {
+        let (word, results) = (word.clone(), results.clone());
+        model.process(move || {
+            for op in ops {
+                let result = perform(&word, op);
+                results.borrow_mut()[process].push(result);
             }
-        },
+        });
+    }
+}
+
+/// Returns the history of an execution that is complete or a deadlock.
+fn history(ended: Ended<'_>) -> History {
+    match ended {
+        Ended::Complete(complete) => complete.history(),
+        Ended::Failed(failure) => {
+            let text = failure.to_string();
+            assert!(text.starts_with("deadlock"), "{text}");
+            failure.history.clone()
+        }
+    }
+}
+
+/// Returns the outcomes that the engine reaches, and the number of graphs.
+pub fn explored(program: &Program) -> (BTreeSet<Outcome>, u64) {
+    let results: Rc<RefCell<Outcome>> = Rc::default();
+    let mut outcomes = BTreeSet::new();
+    let mut histories = HashSet::new();
+    let mut limits = Limits::default();
+    limits.samples = 0;
+    let report = explore_with(
+        limits,
+        |model| set_up(model, program, &results),
         |ended| {
-            let history = match ended {
-                Ended::Complete(complete) => complete.history(),
-                Ended::Failed(failure) => {
-                    let text = failure.to_string();
-                    assert!(text.starts_with("deadlock"), "{text}");
-                    failure.history.clone()
-                }
-            };
+            let history = history(ended);
             let text = format!("{history:?}");
-            assert!(
-                histories.borrow_mut().insert(text),
-                "found twice: {history}"
-            );
-            outcomes.borrow_mut().insert(results.borrow().clone());
+            assert!(histories.insert(text), "found twice: {history}");
+            outcomes.insert(results.borrow().clone());
             ControlFlow::Continue(())
         },
     );
-    (outcomes.into_inner(), report.executions)
+    (outcomes, report.executions)
+}
+
+/// Returns the outcomes of random executions.
+pub fn sampled(program: &Program, limits: Limits) -> BTreeSet<Outcome> {
+    let results: Rc<RefCell<Outcome>> = Rc::default();
+    let mut outcomes = BTreeSet::new();
+    sample_with(
+        limits,
+        |model| set_up(model, program, &results),
+        |ended| {
+            history(ended);
+            outcomes.insert(results.borrow().clone());
+            ControlFlow::Continue(())
+        },
+    );
+    outcomes
 }
 
 /// A state of the interpreter.
@@ -177,7 +202,7 @@ fn wakes(state: &State, process: usize, count: u32) -> Vec<State> {
     subsets.map(after).collect()
 }
 
-fn random_program(seed: u64) -> Program {
+pub fn random_program(seed: u64) -> Program {
     let mut rng = fastrand::Rng::with_seed(seed);
     let processes = rng.usize(2..=3);
     let process = |rng: &mut fastrand::Rng| {

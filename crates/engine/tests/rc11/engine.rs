@@ -3,11 +3,12 @@
 use crate::classic;
 use crate::execution::Execution;
 use crate::program::{Op, Program, Value};
-use crate::random::{check, compare};
+use crate::random::{check, compare, program};
 use core::ops::ControlFlow;
 use interlatch_engine::{
-    Action, AtomicU64, Ended, History, Limits, Setup, Verdict, explore_with, fence,
+    Action, AtomicU64, Ended, History, Limits, Setup, Verdict, explore_with, fence, sample_with,
 };
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Returns the executions of a program that the engine finds.
@@ -26,6 +27,23 @@ fn executions(program: &Program) -> Vec<Execution> {
     );
     assert!(matches!(report.verdict, Verdict::Exhaustive), "{report}");
     assert_eq!(report.blocked, 0, "no operation waits");
+    found
+}
+
+/// Returns the executions that random ones find.
+fn sampled(program: &Program, limits: Limits) -> BTreeSet<Execution> {
+    let mut found = BTreeSet::new();
+    sample_with(
+        limits,
+        |model| set_up(model, program),
+        |ended| {
+            match ended {
+                Ended::Complete(complete) => found.insert(canonical(&complete.history(), program)),
+                Ended::Failed(failure) => panic!("{failure}"),
+            };
+            ControlFlow::Continue(())
+        },
+    );
     found
 }
 
@@ -125,5 +143,33 @@ fn engine_and_oracle_agree_on_random_programs() {
         if let Err(difference) = check(seed, executions) {
             panic!("{difference}");
         }
+    }
+}
+
+/// In small programs, the random executions also miss none.
+#[test]
+fn random_executions_are_those_of_the_exploration() {
+    const SMALL: usize = 20;
+    let first = number("INTERLATCH_SEED", 1);
+    let count = number("INTERLATCH_PROGRAMS", 100);
+    println!("seeds from {first} (INTERLATCH_SEED), {count} programs (INTERLATCH_PROGRAMS)");
+    for seed in first..first + count {
+        let program = program(seed);
+        let explored: BTreeSet<Execution> = executions(&program).into_iter().collect();
+        let mut limits = Limits::default();
+        limits.samples = 200;
+        let mut found = sampled(&program, limits);
+        while explored.len() <= SMALL && found != explored && limits.seed < 500 {
+            limits.seed += 1;
+            found.extend(sampled(&program, limits));
+        }
+        let excess: Vec<_> = found.difference(&explored).collect();
+        assert!(excess.is_empty(), "seed {seed}: {program}: {excess:?}");
+        let missed: Vec<_> = explored.difference(&found).collect();
+        let may_miss = explored.len() > SMALL;
+        assert!(
+            missed.is_empty() || may_miss,
+            "seed {seed}: {program}: {missed:?}"
+        );
     }
 }
