@@ -98,15 +98,19 @@ impl Coroutines {
         IS_UNWINDING.set(true);
         let dead = self.dead.drain(..);
         for mut coroutine in dead.chain(self.running.drain(..).flatten()) {
+            if !coroutine.started() {
+                // There is no stack to unwind. The values that the body has captured are dropped.
+                current::set_actor(Actor::Setup);
+                drop(coroutine);
+                continue;
+            }
             // The number does not matter, because operations do nothing.
             current::set_actor(Actor::Process(0));
             UNWINDING_STEPS.set(0);
-            if coroutine.started() {
-                coroutine.resume(());
-            }
+            coroutine.resume(());
             if coroutine.done() {
                 self.stacks.push(coroutine.into_stack());
-            } else if coroutine.started() {
+            } else {
                 // Another thread may borrow from the stack, so the stack is leaked too.
                 core::mem::forget(coroutine);
             }

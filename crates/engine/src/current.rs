@@ -69,6 +69,9 @@ pub fn run_as(actor: Actor, function: impl FnOnce()) -> Result<(), String> {
 pub fn perform(operation: Operation<'_>, site: Site) -> u64 {
     let actor = ACTOR.get();
     let Actor::Process(process) = actor else {
+        if coroutine::is_unwinding() {
+            return 0;
+        }
         return with(|execution| execution.step_outside(actor, operation));
     };
     if coroutine::is_unwinding() {

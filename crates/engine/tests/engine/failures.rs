@@ -244,6 +244,17 @@ fn destructors_of_a_process_that_never_ends_do_nothing() {
 }
 
 #[test]
+fn destructors_of_a_process_that_never_starts_do_nothing() {
+    let kind = failure(|model| {
+        let words = two_words();
+        let unlock = Unlock(words.clone());
+        model.process(|| panic!("the first process panics at once"));
+        model.process(move || drop(unlock));
+    });
+    assert!(matches!(kind, FailureKind::Panic { .. }), "{kind}");
+}
+
+#[test]
 fn destructor_that_loops_does_not_hang() {
     struct Loop(Rc<[AtomicU32; 2]>);
     impl Drop for Loop {
