@@ -227,13 +227,15 @@ impl<T: Primitive> Atomic<T> {
         function: &dyn Fn(T) -> Option<T>,
         waits: bool,
     ) -> T {
-        let effect = |read, _| Effect::only(function(T::from_bits(read)).map(T::to_bits));
+        let effect = |read, _| match function(T::from_bits(read)) {
+            None if waits => Effect::blocked(),
+            written => Effect::only(written.map(T::to_bits)),
+        };
         self.perform(Operation::Update(Update {
             location: self.location,
             success,
             failure,
             effect: &effect,
-            waits,
         }))
     }
 

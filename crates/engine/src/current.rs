@@ -52,6 +52,17 @@ pub fn actor() -> Actor {
     ACTOR.get()
 }
 
+/// Returns the running process, which waits.
+///
+/// # Panics
+/// Panics outside of the processes of a model.
+pub fn process() -> usize {
+    match ACTOR.get() {
+        Actor::Process(process) => process,
+        Actor::Setup | Actor::Verify => panic!("only the processes of a model wait"),
+    }
+}
+
 pub fn set_actor(actor: Actor) {
     ACTOR.set(actor);
 }

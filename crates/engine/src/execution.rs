@@ -1,6 +1,7 @@
 //! One execution: the graph, the processes that build it, and how it ended.
 
 use crate::MAX_PROCESSES;
+use crate::awaited::AwaitedWord;
 use crate::clock::Clock;
 use crate::event::{EventId, INITIAL, LocationId, Site};
 use crate::failure::{Failure, FailureKind};
@@ -105,6 +106,8 @@ pub struct Execution {
     pub watched: Vec<Vec<Watched>>,
     /// Whether a recheck has ended the sleep of a process that has not run since then.
     pub has_rechecked: Vec<bool>,
+    /// The words of which each process waits for one, in a wait for several words.
+    pub awaited: Vec<Vec<AwaitedWord>>,
     pub races: Races,
     /// The graphs that are to be explored.
     pub stack: Vec<Outline>,
@@ -155,6 +158,7 @@ impl Execution {
         self.held = vec![None; count];
         self.watched = vec![Vec::new(); count];
         self.has_rechecked = vec![false; count];
+        self.awaited = vec![Vec::new(); count];
         self.graph.events.resize_with(count, Vec::new);
         self.outline.labels.resize_with(count, Vec::new);
         if let Some(sampler) = &mut self.sampler {
@@ -190,6 +194,15 @@ impl Execution {
         let clock = clock.unwrap_or_default();
         let by = (process, &clock, events.len());
         self.races.access(cell, is_write, by, site)
+    }
+
+    /// Whether the last value of a word ends the wait of this process for several words.
+    pub fn is_wait_over(&self, process: usize) -> bool {
+        let mut words = self.awaited[process].iter();
+        words.any(|word| {
+            let last = self.graph.last_write(word.location);
+            (word.condition)(self.graph.value(word.location, last))
+        })
     }
 
     /// Whether the process may die before its next step. If so, the process is asked once.
@@ -229,12 +242,12 @@ impl Execution {
             Operation::Store(location, _, value) => (location, Some(value)),
             Operation::Update(update) => {
                 let read = self.value_outside(actor, update.location);
-                let written = (update.effect)(read, 0).written;
+                let effect = (update.effect)(read, 0);
                 assert!(
-                    written.is_some() || !update.waits,
+                    !effect.blocks,
                     "deadlock: only the processes of a model wait"
                 );
-                (update.location, written)
+                (update.location, effect.written)
             }
             Operation::Fence(..) | Operation::Choose(_) | Operation::Die | Operation::Sleep(..) => {
                 return 0;

@@ -4,7 +4,6 @@ use crate::Atomic;
 use crate::clock::MAX_PROCESSES;
 use crate::current;
 use crate::event::{LocationId, Site};
-use crate::execution::Actor;
 use crate::operation::{Effect, Operation, RECHECKED, Update, Watched};
 use crate::wait_queue::{self, bit};
 use core::cell::Cell;
@@ -115,7 +114,7 @@ impl Atomic<u32> {
 
     /// Leaves the queue. Returns false if a wake has already removed the process.
     fn leave(&self, site: Site) -> bool {
-        let own = bit(process());
+        let own = bit(current::process());
         let leave = |waiting, _| Effect::only((waiting & own != 0).then_some(waiting & !own));
         self.update_queue(&leave, site) & own != 0
     }
@@ -152,6 +151,7 @@ impl Atomic<u32> {
             Effect {
                 written: (last.get() != 0).then_some(waiting & !last.get()),
                 choices: subsets().count() as u32,
+                blocks: false,
             }
         };
         current::begin_step(site);
@@ -171,7 +171,7 @@ impl Atomic<u32> {
     }
 
     fn join_queue(&self, site: Site) {
-        let own = bit(process());
+        let own = bit(current::process());
         let join = |waiting, _| Effect::only(Some(waiting | own));
         self.update_queue(&join, site);
     }
@@ -182,7 +182,6 @@ impl Atomic<u32> {
             success: Relaxed,
             failure: Relaxed,
             effect,
-            waits: false,
         };
         current::perform(Operation::Update(update), site)
     }
@@ -271,13 +270,6 @@ impl Woken {
     /// Returns the number of processes.
     pub fn count(&self) -> u32 {
         self.0.count_ones()
-    }
-}
-
-fn process() -> usize {
-    match current::actor() {
-        Actor::Process(process) => process,
-        Actor::Setup | Actor::Verify => panic!("only the processes of a model wait"),
     }
 }
 

@@ -55,10 +55,11 @@
 //!
 //! # Limits
 //! A model has at most [`MAX_PROCESSES`] processes. A loop around a load has infinitely many
-//! executions; use [`Atomic::load_until`]. If the exploration reaches a limit of [`Limits`], the
-//! verdict says so.
+//! executions; use [`Atomic::load_until`] or [`wait_until_any`]. If the exploration reaches a limit
+//! of [`Limits`], the verdict says so.
 
 mod atomic;
+mod awaited;
 mod cell;
 mod clock;
 mod coroutine;
@@ -88,6 +89,7 @@ pub use atomic::{
     Atomic, AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Integer, Primitive,
     fence, heavy_fence, light_fence,
 };
+pub use awaited::{AwaitedWord, wait_until_any};
 pub use cell::RaceCell;
 pub use clock::MAX_PROCESSES;
 pub use explore::{

@@ -19,8 +19,6 @@ pub struct Update<'a> {
     pub failure: Ordering,
     /// Returns the effect, given the value that the operation reads and the number of a choice.
     pub effect: &'a dyn Fn(u64, u32) -> Effect,
-    /// Whether the process waits until the operation writes.
-    pub waits: bool,
 }
 
 /// What a read-modify-write does.
@@ -30,6 +28,8 @@ pub struct Effect {
     pub written: Option<u64>,
     /// The number of choices that it has.
     pub choices: u32,
+    /// Whether the process waits for another value.
+    pub blocks: bool,
 }
 
 impl Effect {
@@ -38,6 +38,16 @@ impl Effect {
         Self {
             written,
             choices: 1,
+            blocks: false,
+        }
+    }
+
+    /// The effect of a value for which the process does not wait.
+    pub fn blocked() -> Self {
+        Self {
+            written: None,
+            choices: 1,
+            blocks: true,
         }
     }
 }
@@ -222,7 +232,7 @@ impl Execution {
         self.push_read(process, event);
         let recorded = self.outline.labels[process].get(index + 1).copied();
         let recorded = recorded.filter(|label| label.kind == Kind::UpdateWrite);
-        if effect.written.is_some() != recorded.is_some() {
+        if effect.blocks || effect.written.is_some() != recorded.is_some() {
             self.fail_as_nondeterministic(event.site);
             return Step::Suspend;
         }
@@ -334,26 +344,24 @@ impl Execution {
         older.to_vec()
     }
 
-    /// Whether a read-modify-write that waits can write after one of the writes that it may read.
+    /// Whether one of the writes that a read-modify-write may read does not block the process.
     fn is_enabled(&self, process: usize, update: Update<'_>) -> bool {
         let location = update.location;
-        let writes = |source| {
+        let continues = |source| {
             let position = self.graph.variable(location).position(source);
             let value = self.graph.value(location, source);
-            !self.graph.is_updated(location, position)
-                && (update.effect)(value, 0).written.is_some()
+            !self.graph.is_updated(location, position) && !(update.effect)(value, 0).blocks
         };
-        !update.waits
-            || writes(self.graph.last_write(location))
+        continues(self.graph.last_write(location))
             || self
                 .older_sources(process, location)
                 .into_iter()
-                .any(writes)
+                .any(continues)
     }
 
     /// Makes the processes ready that wait for a write to the location. The next operation is that
     /// of the first process that is ready.
-    fn enable_processes(&mut self, location: LocationId) {
+    pub fn enable_processes(&mut self, location: LocationId) {
         for status in &mut self.status {
             if matches!(status, Status::Disabled(waiting, _) if *waiting == location) {
                 *status = Status::Ready;
@@ -362,13 +370,17 @@ impl Execution {
         }
     }
 
-    /// Adds a read-modify-write of the last write, and pushes the graphs for the older writes.
+    /// Adds a read-modify-write of the last write, and pushes the graphs for the older writes,
+    /// except those in which the process blocks for ever.
     fn add_update(&mut self, process: usize, update: Update<'_>, site: Site) -> Step {
         let location = update.location;
         for source in self.older_sources(process, location) {
             let position = self.graph.variable(location).position(source);
             let read = self.graph.value(location, source);
             let effect = (update.effect)(read, 0);
+            if effect.blocks {
+                continue;
+            }
             if effect.written.is_some() && self.graph.is_updated(location, position) {
                 for choice in 0..effect.choices {
                     self.revisit_from_taken_place(process, source, choice, update, site);
@@ -401,12 +413,12 @@ impl Execution {
             }
             label.choice = 0;
         }
-        let written = (update.effect)(read, label.choice).written;
+        let effect = (update.effect)(read, label.choice);
         let mut event = new_event(label, site);
         event.value = read;
-        event.ordering = written.map_or(update.failure, |_| update.success);
+        event.ordering = effect.written.map_or(update.failure, |_| update.success);
         let id = self.push_read(process, event);
-        match written {
+        match effect.written {
             Some(value) => self.add_write_of_update(process, update, value, site),
             None => self.check_sequential(id),
         }
@@ -414,7 +426,7 @@ impl Execution {
             self.abandon();
         }
         self.wake_processes(update.location);
-        if written.is_none() && update.waits {
+        if effect.blocks {
             self.status[process] = Status::Blocked;
             return Step::Suspend;
         }

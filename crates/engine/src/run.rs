@@ -2,7 +2,6 @@
 
 use crate::coroutine::{Coroutines, Outcome};
 use crate::current;
-use crate::event::Event;
 use crate::execution::{Actor, End, Execution, Life, NONE, Status};
 use crate::failure::FailureKind;
 use crate::sequential;
@@ -190,7 +189,8 @@ fn fail(kind: FailureKind) -> Option<End> {
 }
 
 /// Returns the deadlock of a blocked execution. It has none if a blocked process has read a value
-/// that is not the last one: in another execution, the process reads the last one.
+/// that is not the last one, or does not check the word that ends its wait: in another execution,
+/// the process reads the last value, or checks that word.
 fn deadlock(execution: &Execution) -> Option<FailureKind> {
     let graph = &execution.graph;
     let mut waiting = Vec::new();
@@ -204,8 +204,14 @@ fn deadlock(execution: &Execution) -> Option<FailureKind> {
             (Status::Finished, _) | (_, None) => continue,
             (_, Some(event)) => (event.label.location, event.value, event.site),
         };
-        let is_current = |event: &Event| event.label.source == graph.last_write(location);
-        if *status == Status::Blocked && !last.is_some_and(is_current) {
+        let is_outdated = match status {
+            Status::Blocked => {
+                let source = last.map(|event| event.label.source);
+                source != Some(graph.last_write(location))
+            }
+            _ => false,
+        };
+        if is_outdated || execution.is_wait_over(process) {
             return None;
         }
         waiting.push(match status {

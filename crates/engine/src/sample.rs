@@ -138,6 +138,7 @@ impl Execution {
         let order = &mut self.graph.variable_mut(location).order;
         order.insert(place + 1, write);
         self.check_sequential(write);
+        self.enable_processes(location);
         self.end_waits();
         self.done(0)
     }
@@ -149,8 +150,13 @@ impl Execution {
         sources.retain(|source| {
             let position = self.graph.variable(location).position(*source);
             let is_taken = self.graph.is_updated(location, position);
-            !is_taken || effect(&self.graph, *source).written.is_none()
+            let effect = effect(&self.graph, *source);
+            !effect.blocks && (!is_taken || effect.written.is_none())
         });
+        if sources.is_empty() {
+            self.status[process] = Status::Disabled(location, site);
+            return Step::Suspend;
+        }
         let source = sources[self.sampler().place(sources.len())];
         let choices = effect(&self.graph, source).choices;
         let mut label = self.graph.new_label(Kind::UpdateRead, location, source);

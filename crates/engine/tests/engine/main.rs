@@ -1,6 +1,7 @@
 //! What the engine finds in small programs.
 
 mod asymmetric;
+mod awaited;
 mod counts;
 mod deaths;
 mod failures;
