@@ -147,6 +147,14 @@ impl<E> Half<E> {
         self.with(|state| state.end.clone())
     }
 
+    /// Looks at this end of the pipe while holding the lock, if the end is open.
+    fn look<R>(&self, look: impl FnOnce(&E) -> R) -> Option<R> {
+        let _guard = self.lock.lock();
+        // SAFETY: `_guard` holds the lock, which excludes every other access to `state`.
+        let end = self.state.with(|state| unsafe { (*state).end.clone() });
+        end.map(|end| look(&end))
+    }
+
     /// Removes and returns the received bytes of an incomplete item.
     fn take_partial(&self) -> Vec<u8> {
         if self.has_partial.load(Relaxed) == 0 {
@@ -180,7 +188,7 @@ impl<E> Half<E> {
             state.end.clone()
         });
         Some(PipeEndpoint {
-            end: end?,
+            end: Some(end?),
             counted_by: Some(self),
         })
     }
@@ -188,14 +196,21 @@ impl<E> Half<E> {
     /// Returns a registration that is not counted. Returns `None` if the end has closed.
     fn unregistered(&self) -> Option<PipeEndpoint<'_, E>> {
         Some(PipeEndpoint {
-            end: self.end()?,
+            end: Some(self.end()?),
             counted_by: None,
         })
     }
 
-    /// Removes one handle from the count. Removing the last handle closes the end.
-    fn leave(&self) {
-        let closed = self.with(|state| {
+    /// Removes one handle, which had this reference to the end, from the count. Removing the last
+    /// handle closes the end.
+    ///
+    /// The references are dropped under the lock. So the order of the calls decides which of them
+    /// closes the end.
+    fn leave(&self, end: Option<Arc<E>>) {
+        let _guard = self.lock.lock();
+        let closed = self.state.with_mut(|state| {
+            // SAFETY: `_guard` holds the lock, which excludes every other access to `state`.
+            let state = unsafe { &mut *state };
             state.handles = state.handles.saturating_sub(1);
             if state.handles == 0 {
                 state.end.take()
@@ -203,7 +218,7 @@ impl<E> Half<E> {
                 None
             }
         });
-        drop(closed);
+        drop((end, closed));
     }
 }
 
@@ -365,9 +380,17 @@ impl<T: Pod> PipeBuffer<T> {
 /// A forked child has its own [`PipeBuffer`], with copies of the handles and of the descriptors.
 /// The copies work, and dropping them closes only the descriptors of the child.
 pub struct PipeEndpoint<'a, E> {
-    end: Arc<E>,
+    /// `Some` until the registration is dropped.
+    end: Option<Arc<E>>,
     /// The end that counts this handle, or `None` if the handle is not counted.
     counted_by: Option<&'a Half<E>>,
+}
+
+impl<E> PipeEndpoint<'_, E> {
+    fn end(&self) -> &E {
+        let end = self.end.as_ref();
+        end.expect("a registration has its end until it is dropped")
+    }
 }
 
 impl<E> Endpoint for PipeEndpoint<'_, E> {}
@@ -376,14 +399,14 @@ impl<E> Endpoint for PipeEndpoint<'_, E> {}
 impl<E> Drop for PipeEndpoint<'_, E> {
     fn drop(&mut self) {
         if let Some(half) = self.counted_by {
-            half.leave();
+            half.leave(self.end.take());
         }
     }
 }
 
 impl<E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PipeEndpoint").field(&self.end).finish()
+        f.debug_tuple("PipeEndpoint").field(self.end()).finish()
     }
 }
 
@@ -553,7 +576,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
         item: T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
-        self.send_to(&endpoint.end, &item, timeout)
+        self.send_to(endpoint.end(), &item, timeout)
             .map_err(|error| error.with(item))
     }
 
@@ -563,7 +586,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
         item: &T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
-        Ok(self.send_to(&endpoint.end, item, timeout)?)
+        Ok(self.send_to(endpoint.end(), item, timeout)?)
     }
 
     fn recv_with(
@@ -571,7 +594,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
         endpoint: &PipeEndpoint<'_, Reader>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
-        Ok(self.recv_from(&endpoint.end, timeout)?)
+        Ok(self.recv_from(endpoint.end(), timeout)?)
     }
 
     fn recv_into_with(
@@ -580,14 +603,13 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
         destination: &mut T,
         timeout: Timeout,
     ) -> Result<(), RecvTimeoutError> {
-        Ok(self.recv_into_from(&endpoint.end, destination, timeout)?)
+        Ok(self.recv_into_from(endpoint.end(), destination, timeout)?)
     }
 
     /// The number of complete items that the pipe contains.
     fn len(&self) -> usize {
-        self.receiving
-            .end()
-            .map_or(0, |reader| reader.available() / Self::BYTES)
+        let available = self.receiving.look(Reader::available);
+        available.map_or(0, |available| available / Self::BYTES)
     }
 
     /// The number of items that fit into the empty pipe.
@@ -596,8 +618,8 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
     ///
     /// A sender without a deadline may have started to write one more item.
     fn capacity(&self) -> usize {
-        let writer = self.sending.end().map(|writer| writer.capacity());
-        let bytes = writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
+        let writer = self.sending.look(Writer::capacity);
+        let bytes = writer.or_else(|| self.receiving.look(Reader::capacity));
         bytes.map_or(0, |bytes| pipe::items_in(bytes, Self::BYTES))
     }
 }
