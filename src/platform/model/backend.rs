@@ -41,14 +41,6 @@ pub(super) fn is_unwinding() -> bool {
     is_graphs() && graphs::is_unwinding()
 }
 
-/// Fails the model, because `interlatch-engine` does not have this yet.
-pub(super) fn require_loom(what: &str) {
-    assert!(
-        !is_graphs(),
-        "bad model: {what} in a model of interlatch-engine, which has none; use loom"
-    );
-}
-
 /// Fails the model, because loom does not have this.
 pub(super) fn require_graphs(what: &str) {
     assert!(

@@ -2,7 +2,7 @@
 
 use super::backend::WatchedCell;
 use super::event::Action;
-use super::{death, world};
+use super::{backend, death, world};
 use core::alloc::Layout;
 use core::panic::Location;
 
@@ -47,7 +47,7 @@ impl<T> UnsafeCell<T> {
     pub fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
         let site = Location::caller();
         if !death::survives(site) {
-            return read(self.copy());
+            return read(self.value_of_destructor());
         }
         world::record(site, Action::CellRead { cell: self.number });
         self.watched.read(|| read(self.value.get()))
@@ -58,10 +58,22 @@ impl<T> UnsafeCell<T> {
     pub fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
         let site = Location::caller();
         if !death::survives(site) {
-            return write(self.copy());
+            return write(self.value_of_destructor());
         }
         world::record(site, Action::CellWrite { cell: self.number });
         self.watched.write(|| write(self.value.get()))
+    }
+
+    /// Returns the value for the destructors that run while a process unwinds.
+    ///
+    /// It is a copy, except after the end of an execution of `interlatch-engine`, where no process
+    /// sees what the destructors change. There, a value that owns memory is not copied, because a
+    /// destructor may move it.
+    fn value_of_destructor(&self) -> *mut T {
+        match backend::is_unwinding() && core::mem::needs_drop::<T>() {
+            true => self.value.get(),
+            false => self.copy(),
+        }
     }
 
     /// Returns a copy for the destructors that run while a dying process unwinds.

@@ -13,13 +13,14 @@
 
 use super::event::{Action, Site};
 use super::{backend, world};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// The panic payload that unwinds a dying process.
 pub(super) struct DeathUnwind;
 
 thread_local! {
     static PLAN: RefCell<Vec<Death>> = const { RefCell::new(Vec::new()) };
+    static HAS_VICTIMS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A process and the step before which it dies, counted from 0.
@@ -38,6 +39,17 @@ pub fn planned() -> Vec<Death> {
 /// Whether any process dies.
 pub(super) fn is_planned() -> bool {
     PLAN.with_borrow(|plan| !plan.is_empty())
+}
+
+/// Notes whether processes die in the models that `interlatch-engine` explores from now on. The
+/// engine plans no deaths: it tries all of them.
+pub(super) fn set_victims(exist: bool) {
+    HAS_VICTIMS.set(exist);
+}
+
+/// Whether any process may die.
+pub(super) fn is_possible() -> bool {
+    is_planned() || HAS_VICTIMS.get()
 }
 
 /// Returns the step before which this process dies.

@@ -2,8 +2,8 @@
 
 use super::config::ScenarioConfig;
 use super::process::{Body, Successor};
-use super::robust;
 use super::world::{self, KERNEL, Process};
+use super::{death, robust};
 use core::cell::RefCell;
 use interlatch_engine::{Ended, FailureKind, Limits, Report, Setup, explore_with};
 use std::ops::ControlFlow;
@@ -46,6 +46,7 @@ pub fn explore(
     model: impl Fn(),
     mut complete: impl FnMut(),
 ) -> Report {
+    death::set_victims(!victims.is_empty());
     explore_with(
         limits,
         |setup| {

@@ -8,7 +8,8 @@
 //! that promises no more than the kernel's ([`futex`]), a pipe, the robust list, deaths,
 //! nondeterministic choices ([`choice`]), and a record of each execution ([`world`]).
 //!
-//! Modules import each other in one direction only. [`event`] and `change` are plain data.
+//! Modules import each other in one direction only. [`event`], `change` and `pipe_state` are plain
+//! data.
 //! [`world`] holds the state of an execution and imports only [`event`] and `change`. [`death`],
 //! [`choice`] and [`weakening`] decide what happens at a step. The atomics, the cell and the clock
 //! are built on [`death`], [`choice`] and [`weakening`]. The futex, the robust list, the pipe and
@@ -29,6 +30,7 @@ pub mod graphs;
 pub mod identity;
 mod load;
 pub mod pipe;
+mod pipe_state;
 pub mod process;
 pub(super) mod robust;
 pub mod specified;

@@ -1,9 +1,19 @@
 //! The pipe of the model: a queue of bytes in the kernel.
 //!
-//! Each call is one step, as in the kernel, where the call happens under the lock of the pipe. The
-//! bytes are plain memory that loom does not see. Each call also changes a word that loom does see,
-//! so loom tries every order of the calls on one pipe. A `write` happens before every `read` that
-//! returns its bytes or later bytes. Calls on a pipe order no other memory.
+//! Each call is one step, as in the kernel, where the call happens under the lock of the pipe. A
+//! `write` happens before every `read` that returns its bytes or later bytes. Calls on a pipe order
+//! no other memory.
+//!
+//! In loom, the bytes are plain memory that loom does not see. Each call also changes a word that
+//! loom does see, so loom tries every order of the calls on one pipe.
+//!
+//! In `interlatch-engine`, the value of that word stands for the state of the pipe
+//! ([`pipe_state`](super::pipe_state)), and each call is a read-modify-write of the word. A call
+//! that only looks at the pipe stores the same value again, so all calls on all pipes have one
+//! order, as under the locks of the kernel.
+//!
+//! When a process is unwound, the calls of its destructors change nothing. A call that may block
+//! seems to succeed, and a pipe seems empty to other calls, so that no loop repeats.
 //!
 //! A read takes as many bytes as are available, and a write adds as many bytes as fit. So a call
 //! may transfer only part of an item if the capacity of the pipe is not a whole number of items.
@@ -13,11 +23,12 @@
 //! real pipes cover the page arithmetic ([`capacity_for`], [`items_in`]).
 
 use super::event::{Action, PipeCall, Site};
+use super::pipe_state::{self, PipeState};
 use super::{AtomicU32, Deadline, backend, choice, death, futex, world};
 use crate::platform::{PipeStop, Wake};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
-use std::collections::VecDeque;
+use interlatch_engine::{AwaitedWord, wait_until_any};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The size of the largest atomic write, which writes all its bytes contiguously or none.
@@ -47,20 +58,25 @@ pub struct Writer(Arc<Pipe>);
 
 #[derive(Debug)]
 struct Pipe {
-    /// The word that every call changes and on which waiting readers queue.
-    calls: AtomicU32,
-    /// The word on which waiting writers queue.
-    writable: AtomicU32,
+    /// The word that represents the pipe. In loom, every call changes it, and waiting readers queue
+    /// on it. In `interlatch-engine`, its value is the number of the state.
+    word: AtomicU32,
     capacity: usize,
-    state: Mutex<PipeState>,
+    /// What only loom needs.
+    in_loom: Option<InLoom>,
 }
 
 #[derive(Debug)]
-struct PipeState {
-    bytes: VecDeque<u8>,
-    readers: usize,
-    writers: usize,
+struct InLoom {
+    /// The word on which waiting writers queue.
+    writable: AtomicU32,
+    state: Mutex<PipeState>,
 }
+
+/// A condition for which a process waits.
+trait Readiness: Fn(&PipeState) -> bool + Copy + 'static {}
+
+impl<F: Fn(&PipeState) -> bool + Copy + 'static> Readiness for F {}
 
 /// Creates a pipe that holds this number of bytes.
 ///
@@ -69,30 +85,33 @@ struct PipeState {
 #[track_caller]
 pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     assert!(
-        !death::is_planned(),
+        !death::is_possible(),
         "bad model: a pipe in a model with deaths: no process owns an end of a pipe"
     );
-    backend::require_loom("a pipe");
+    let state = PipeState::new(capacity);
+    let (number, in_loom) = match backend::is_graphs() {
+        true => (pipe_state::number_of(state), None),
+        false => (0, Some(InLoom::new(state))),
+    };
     let pipe = Arc::new(Pipe {
-        calls: AtomicU32::new(0),
-        writable: AtomicU32::new(0),
+        word: AtomicU32::new(number),
         capacity,
-        state: Mutex::new(PipeState {
-            bytes: VecDeque::new(),
-            readers: 1,
-            writers: 1,
-        }),
+        in_loom,
     });
     Ok((Reader(pipe.clone()), Writer(pipe)))
 }
 
-impl PipeState {
-    fn has_bytes(&self, bytes: usize) -> bool {
-        self.bytes.len() >= bytes || self.writers == 0
+impl InLoom {
+    #[track_caller]
+    fn new(state: PipeState) -> Self {
+        Self {
+            writable: AtomicU32::new(0),
+            state: Mutex::new(state),
+        }
     }
 
-    fn has_room(&self, capacity: usize, bytes: usize) -> bool {
-        capacity - self.bytes.len() >= bytes || self.readers == 0
+    fn with_state<R>(&self, access: impl FnOnce(&mut PipeState) -> R) -> R {
+        access(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -102,17 +121,24 @@ impl Pipe {
         &self,
         site: Site,
         order: Ordering,
-        act: impl FnOnce(&mut PipeState) -> (PipeCall, R),
+        act: impl Fn(&mut PipeState) -> (PipeCall, R),
     ) -> R {
-        let before = self.calls.increment_by_kernel(order);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (call, result) = act(&mut state);
-        drop(state);
+        let act = |state: &mut PipeState| {
+            state.calls += 1;
+            (state.calls - 1, act(state))
+        };
+        let (before, (call, result)) = match &self.in_loom {
+            Some(pipe) => {
+                self.word.increment_by_kernel(order);
+                pipe.with_state(act)
+            }
+            None => self.step_in_graphs(order, act),
+        };
         world::note_change();
         world::record(
             site,
             Action::Pipe {
-                word: self.calls.number(),
+                word: self.word.number(),
                 order,
                 before,
                 call,
@@ -121,7 +147,25 @@ impl Pipe {
         result
     }
 
+    /// Runs one step of the running process on the pipe, in `interlatch-engine`.
+    ///
+    /// The engine may call `act` several times, with any state that the pipe could have.
+    fn step_in_graphs<R>(&self, order: Ordering, act: impl Fn(&mut PipeState) -> R) -> R {
+        let after = |number| {
+            let mut state = pipe_state::state_of(number);
+            act(&mut state);
+            Some(pipe_state::number_of(state))
+        };
+        let word = self.word.inner.as_graphs();
+        let (Ok(before) | Err(before)) =
+            world::step(|| word.fetch_update(order, Ordering::Relaxed, after));
+        act(&mut pipe_state::state_of(before))
+    }
+
     fn open(&self, site: Site, ends: fn(&mut PipeState) -> &mut usize) {
+        if !death::survives(site) {
+            return;
+        }
         self.call(site, Ordering::Relaxed, |state| {
             *ends(state) += 1;
             (PipeCall::Opened, ())
@@ -129,8 +173,13 @@ impl Pipe {
     }
 
     fn close(&self, site: Site, ends: fn(&mut PipeState) -> &mut usize) {
+        if !death::survives(site) {
+            return;
+        }
         self.call(site, Ordering::Release, |state| {
-            *ends(state) -= 1;
+            // After the end of an execution, the engine also drops ends that the processes have
+            // opened, with the state of the pipe before the processes started.
+            *ends(state) = ends(state).saturating_sub(1);
             (PipeCall::Closed, ())
         });
     }
@@ -144,38 +193,128 @@ impl Pipe {
     }
 
     fn wake_readers(&self) {
-        wake_all(&self.calls);
+        if self.in_loom.is_some() {
+            wake_all(&self.word);
+        }
     }
 
     fn wake_writers(&self) {
-        wake_all(&self.writable);
+        if let Some(pipe) = &self.in_loom {
+            wake_all(&pipe.writable);
+        }
     }
 
-    /// Returns whether the pipe's state meets the condition, in one step that changes nothing.
-    fn check(&self, condition: impl Fn(&PipeState) -> bool) -> bool {
-        self.calls.load_by_kernel();
-        condition(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Looks at the pipe in one step that changes nothing.
+    #[track_caller]
+    fn look<R>(&self, look: impl Fn(&PipeState) -> R) -> R {
+        if !death::survives(Location::caller()) {
+            return look(&PipeState::new(self.capacity));
+        }
+        match &self.in_loom {
+            Some(pipe) => {
+                self.word.load_by_kernel();
+                pipe.with_state(|state| look(state))
+            }
+            None => self.step_in_graphs(Ordering::Relaxed, |state| look(state)),
+        }
     }
 
-    /// Sleeps until the pipe is ready, as `poll` does.
+    /// Sleeps until the pipe is ready, as `poll` does. In loom, the process sleeps in the queue of
+    /// readers or writers.
     fn wait(
         &self,
-        queue: &AtomicU32,
+        direction: Direction,
         deadline: Option<Deadline>,
         site: Site,
-        is_ready: impl Fn(&PipeState) -> bool,
+        is_ready: impl Readiness,
     ) -> Wake {
         if !death::survives(site) {
-            return Wake::Woken;
+            return deadline.map_or(Wake::Woken, |_| Wake::TimedOut);
         }
         let interrupted = world::is_interrupted(choice::choose_bool);
-        if self.check(is_ready) {
+        let Some(in_loom) = &self.in_loom else {
+            let give_up = give_up(deadline, interrupted);
+            return wait_in_graphs(&[Awaited::new(self, is_ready)], give_up, site);
+        };
+        if self.look(is_ready) {
             return Wake::Woken;
         }
+        let queue = match direction {
+            Direction::Reading => &self.word,
+            Direction::Writing => &in_loom.writable,
+        };
         let (word, timed) = (queue.number(), deadline.is_some());
         world::record(site, Action::Poll { word, timed });
-        futex::sleep_in(queue, &self.calls, deadline, interrupted, site)
+        futex::sleep_in(queue, &self.word, deadline, interrupted, site)
     }
+}
+
+/// What a process waits for.
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    Reading,
+    Writing,
+}
+
+/// Returns how a wait ends that gives up, or `None` if it does not give up.
+fn give_up(deadline: Option<Deadline>, interrupted: bool) -> Option<Wake> {
+    match deadline {
+        _ if interrupted => Some(Wake::Interrupted),
+        Some(_) => Some(Wake::TimedOut),
+        None => None,
+    }
+}
+
+/// A pipe for which a process waits in `interlatch-engine`.
+struct Awaited<'a> {
+    pipe: &'a Pipe,
+    word: AwaitedWord,
+    is_ready: Box<dyn Fn(&PipeState) -> bool>,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(pipe: &'a Pipe, is_ready: impl Readiness) -> Self {
+        let word = pipe.word.inner.as_graphs();
+        Self {
+            pipe,
+            word: AwaitedWord::new(word, move |number| is_ready(&pipe_state::state_of(number))),
+            is_ready: Box::new(is_ready),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.pipe.look(&self.is_ready)
+    }
+}
+
+/// Waits in `interlatch-engine` until one of the pipes is ready.
+///
+/// A process that gives up may do so at any step of the others: it looks at the pipes whenever it
+/// runs, and gives up if none is ready. Another process cannot wake it too early, because `poll`
+/// looks at the pipes again.
+fn wait_in_graphs(pipes: &[Awaited<'_>], give_up: Option<Wake>, site: Site) -> Wake {
+    let word = pipes[0].pipe.word.number();
+    let timed = give_up == Some(Wake::TimedOut);
+    let is_verification = world::current() == world::KERNEL;
+    if give_up.is_some() || is_verification {
+        if pipes.iter().any(Awaited::is_ready) {
+            return Wake::Woken;
+        }
+        let wake = give_up.unwrap_or_else(|| {
+            panic!("deadlock: the verification waits for pipe {word} at {site}")
+        });
+        world::record(site, Action::Poll { word, timed });
+        world::record(site, Action::Awake { word, wake });
+        return wake;
+    }
+    world::record(site, Action::Poll { word, timed });
+    world::set_asleep(Some((word, site)));
+    let words: Vec<AwaitedWord> = pipes.iter().map(|pipe| pipe.word.clone()).collect();
+    world::step(|| wait_until_any(&words));
+    world::set_asleep(None);
+    let wake = Wake::Woken;
+    world::record(site, Action::Awake { word, wake });
+    wake
 }
 
 /// Waits until the reader has bytes or the writer has free space.
@@ -197,15 +336,21 @@ pub fn wait_either(
 fn wait_in_both(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) -> Wake {
     let site = Location::caller();
     if !death::survives(site) {
-        return Wake::Woken;
+        return deadline.map_or(Wake::Woken, |_| Wake::TimedOut);
     }
     let interrupted = world::is_interrupted(choice::choose_bool);
-    let (readable, writable) = (&reader.0.calls, &writer.0.writable);
-    if reader.0.check(Reader::is_ready) {
+    let Some(in_loom) = &writer.0.in_loom else {
+        let readable = Awaited::new(&reader.0, Reader::is_ready);
+        let writable = Awaited::new(&writer.0, Writer::is_ready);
+        let give_up = give_up(deadline, interrupted);
+        return wait_in_graphs(&[readable, writable], give_up, site);
+    };
+    let (readable, writable) = (&reader.0.word, &in_loom.writable);
+    if reader.0.look(Reader::is_ready) {
         return Wake::Woken;
     }
     world::enqueue(readable.number());
-    let is_ready = writer.0.check(|state| writer.is_ready(state));
+    let is_ready = writer.0.look(Writer::is_ready);
     if is_ready || !world::dequeue(readable.number()) {
         world::dequeue(readable.number());
         return Wake::Woken;
@@ -213,8 +358,8 @@ fn wait_in_both(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) ->
     world::enqueue(readable.number());
     let (word, timed) = (readable.number(), deadline.is_some());
     world::record(site, Action::Poll { word, timed });
-    let wake = futex::sleep_in(writable, &writer.0.calls, deadline, interrupted, site);
-    reader.0.calls.load_by_kernel();
+    let wake = futex::sleep_in(writable, &writer.0.word, deadline, interrupted, site);
+    reader.0.word.load_by_kernel();
     let is_woken = !world::dequeue(readable.number());
     world::dequeue(writable.number());
     if is_woken { Wake::Woken } else { wake }
@@ -234,20 +379,20 @@ impl Reader {
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
         let site = Location::caller();
         if !death::survives(site) {
-            return Ok(0);
+            return Err(PipeStop::WouldBlock);
         }
         let read = self.0.call(site, Ordering::Acquire, |state| {
             let count = bytes.len().min(state.bytes.len());
             if count == 0 && state.writers > 0 && !bytes.is_empty() {
                 return (PipeCall::WouldBlock, Err(PipeStop::WouldBlock));
             }
-            for (byte, taken) in bytes.iter_mut().zip(state.bytes.drain(..count)) {
-                *byte = taken;
-            }
-            (PipeCall::Read(count), Ok(count))
+            let taken: Vec<u8> = state.bytes.drain(..count).collect();
+            (PipeCall::Read(count), Ok(taken))
         });
         self.0.wake_writers();
-        read
+        let taken = read?;
+        bytes[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
     }
 
     /// Waits until the pipe has bytes, or the stream has ended.
@@ -257,12 +402,13 @@ impl Reader {
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
-        Ok(self.0.wait(&self.0.calls, deadline, site, Self::is_ready))
+        let is_ready = Self::is_ready;
+        Ok(self.0.wait(Direction::Reading, deadline, site, is_ready))
     }
 
     /// Whether this number of bytes is available, or the stream has ended.
     pub fn has_bytes(&self, bytes: usize) -> bool {
-        self.0.check(|state| state.has_bytes(bytes))
+        self.0.look(|state| state.has_bytes(bytes))
     }
 
     /// Waits until this number of bytes is available, or the stream has ended.
@@ -271,10 +417,9 @@ impl Reader {
     /// Returns the same errors as [`wait`](Self::wait).
     #[track_caller]
     pub fn wait_for(&self, bytes: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
-        let (site, has) = (Location::caller(), |state: &PipeState| {
-            state.has_bytes(bytes)
-        });
-        Ok(self.0.wait(&self.0.calls, deadline, site, has))
+        let site = Location::caller();
+        let has_bytes = move |state: &PipeState| state.has_bytes(bytes);
+        Ok(self.0.wait(Direction::Reading, deadline, site, has_bytes))
     }
 
     /// Reads, blocking while the pipe is empty.
@@ -284,6 +429,9 @@ impl Reader {
     /// [`read`](Self::read).
     #[track_caller]
     pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
+        if !death::survives(Location::caller()) {
+            return Ok(bytes.len());
+        }
         self.wait(None)?;
         self.read(bytes)
     }
@@ -294,13 +442,7 @@ impl Reader {
 
     /// Returns the number of bytes in the pipe. Other processes may change this number at any time.
     pub fn available(&self) -> usize {
-        self.0.calls.load_by_kernel();
-        self.0
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .bytes
-            .len()
+        self.0.look(|state| state.bytes.len())
     }
 
     /// Returns the capacity in bytes.
@@ -335,12 +477,11 @@ impl Writer {
         if !death::survives(site) {
             return Ok(bytes.len());
         }
-        let capacity = self.0.capacity;
         let written = self.0.call(site, Ordering::Release, |state| {
             if state.readers == 0 {
                 return (PipeCall::Broken, Err(PipeStop::Broken));
             }
-            let room = capacity - state.bytes.len();
+            let room = state.room();
             let fits = if bytes.len() <= PIPE_BUF {
                 room >= bytes.len()
             } else {
@@ -365,13 +506,13 @@ impl Writer {
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
-        let is_ready = |state: &PipeState| self.is_ready(state);
-        Ok(self.0.wait(&self.0.writable, deadline, site, is_ready))
+        let is_ready = Self::is_ready;
+        Ok(self.0.wait(Direction::Writing, deadline, site, is_ready))
     }
 
     /// Whether an item of this size can be written in one call, or every reader is closed.
     pub fn has_room(&self, size: usize) -> bool {
-        self.0.check(|state| state.has_room(self.0.capacity, size))
+        self.0.look(|state| state.has_room(size))
     }
 
     /// Waits until the pipe [has room](Self::has_room) for an item of this size.
@@ -381,8 +522,8 @@ impl Writer {
     #[track_caller]
     pub fn wait_for(&self, size: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
-        let has_room = |state: &PipeState| state.has_room(self.0.capacity, size);
-        Ok(self.0.wait(&self.0.writable, deadline, site, has_room))
+        let has_room = move |state: &PipeState| state.has_room(size);
+        Ok(self.0.wait(Direction::Writing, deadline, site, has_room))
     }
 
     /// Writes, blocking while the pipe has no free space.
@@ -396,9 +537,8 @@ impl Writer {
         self.write(bytes)
     }
 
-    fn is_ready(&self, state: &PipeState) -> bool {
-        let capacity = self.0.capacity;
-        state.has_room(capacity, PIPE_BUF.min(capacity))
+    fn is_ready(state: &PipeState) -> bool {
+        state.has_room(PIPE_BUF.min(state.capacity))
     }
 
     /// Returns the capacity in bytes.

@@ -139,7 +139,7 @@ pub enum Engine {
     /// The crate loom.
     #[default]
     Loom,
-    /// The crate `interlatch-engine`, which explores execution graphs of RC11. It has no pipes.
+    /// The crate `interlatch-engine`, which explores execution graphs of RC11.
     Ours,
 }
 
