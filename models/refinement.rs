@@ -78,7 +78,7 @@ pub fn all() -> Vec<Litmus> {
                 |contract| process_local::all_of_lock::<PatientLock>(contract),
             ]);
             match difference {
-                Err(difference) => Ok(difference),
+                Err(difference) => Ok(difference.split(" [").next().unwrap_or_default().into()),
                 Ok(observed) => Err(observed),
             }
         },

@@ -103,6 +103,10 @@ pub struct Waiters {
 
 impl Waiters {
     /// Creates an empty queue.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a queue exists only inside a model"
+    )]
     #[track_caller]
     pub fn new() -> Self {
         backend::require_graphs("a contract");

@@ -204,7 +204,9 @@ fn ended_sleeps(count: RangeInclusive<u32>) -> BTreeSet<u32> {
             waker.0.wake(count);
         });
         let counts = counts.clone();
-        model.verify(move || drop(counts.borrow_mut().insert(shared.2.load(Relaxed))));
+        model.verify(move || {
+            counts.borrow_mut().insert(shared.2.load(Relaxed));
+        });
     });
     report.assert_exhaustive();
     counts.take()
