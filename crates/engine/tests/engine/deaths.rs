@@ -98,8 +98,8 @@ fn lock_and_add(lock: &RobustLock, process: u32) {
     lock.word.wake(1);
 }
 
-/// What the kernel does after the death of a process that may hold the lock, or may have released it
-/// without a wake.
+/// What the kernel does after the death of a process that may hold the lock, or may have released
+/// it without a wake.
 fn release_as_kernel(lock: &RobustLock, process: u32, wakes: bool) {
     let mark = lock
         .word
@@ -250,7 +250,8 @@ fn a_process_may_die_around_each_access_to_a_cell() {
     assert_eq!(states.take(), expected.into());
 }
 
-/// A sleeper that rechecks and finds nothing sleeps again. The next recheck comes only after a write.
+/// A sleeper that rechecks and finds nothing sleeps again. The next recheck comes only after a
+/// write.
 #[test]
 fn rechecks_without_a_change_end() {
     let report = explore(Limits::default(), |model| {

@@ -158,8 +158,8 @@ fn process_waits_for_a_later_write_or_for_ever() {
     );
 }
 
-/// A process joins the queue of a word, and another one changes the word and may die before it wakes
-/// the waiter, which then rechecks.
+/// A process joins the queue of a word, and another one changes the word and may die before it
+/// wakes the waiter, which then rechecks.
 #[test]
 fn processes_die_and_sleepers_recheck() {
     assert_samples_reach(

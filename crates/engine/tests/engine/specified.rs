@@ -1,11 +1,12 @@
 //! Locks, semaphores and condition variables that do what their contract says, in few steps.
 
 use interlatch_engine::{
-    AtomicU32, FailureKind, Limits, RaceCell, Setup, Verdict, WaitQueue, Wake, explore,
+    AtomicU32, Ended, FailureKind, Limits, RaceCell, Setup, Verdict, WaitQueue, Wake, explore,
+    replay, sample_with,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -66,6 +67,49 @@ fn semaphore_has_one_execution_for_each_order_of_its_steps() {
     assert_eq!(executions(2, 2), 6);
     assert_eq!(executions(3, 3), 90);
     assert_eq!(executions(3, 2), 54);
+}
+
+/// Adds three processes that append their numbers under a lock, and calls `verify` with the digits.
+fn holders(model: &mut Setup, verify: impl FnOnce(u32) + 'static) {
+    let shared = Shared::new(1);
+    for process in 1..=3 {
+        let shared = shared.clone();
+        model.process(move || {
+            shared.acquire();
+            shared.data.with_mut(|data| *data = *data * 10 + process);
+            shared.release();
+        });
+    }
+    model.verify(move || verify(shared.data.with(|data| *data)));
+}
+
+/// In a random execution, a process that must wait for the lock runs again after the unlock. Its
+/// failed attempts are no part of the execution that a failure replays.
+#[test]
+fn random_executions_reach_each_order_of_the_holders() {
+    let orders = Rc::new(RefCell::new(BTreeSet::new()));
+    let failing = |model: &mut Setup| {
+        let orders = orders.clone();
+        holders(model, move |order| {
+            orders.borrow_mut().insert(order);
+            panic!("order {order}");
+        });
+    };
+    let mut limits = Limits::default();
+    limits.samples = 200;
+    let mut failures = Vec::new();
+    sample_with(limits, failing, |ended| {
+        let Ended::Failed(failure) = ended else {
+            panic!("the verification has not run");
+        };
+        failures.push(failure.clone());
+        ControlFlow::Continue(())
+    });
+    for first in failures {
+        let again = replay(&first.replay, failing).expect("the text is valid");
+        assert_eq!(failure(again.verdict).to_string(), first.kind.to_string());
+    }
+    assert_eq!(*orders.borrow(), [123, 132, 213, 231, 312, 321].into());
 }
 
 #[test]
@@ -129,8 +173,8 @@ fn update_may_miss_a_value_that_is_stored_for_a_moment() {
     };
     let mut ends = Vec::new();
     interlatch_engine::explore_with(Limits::default(), model, |ended| {
-        ends.push(matches!(ended, interlatch_engine::Ended::Complete(_)));
-        std::ops::ControlFlow::Continue(())
+        ends.push(matches!(ended, Ended::Complete(_)));
+        ControlFlow::Continue(())
     });
     ends.sort();
     assert_eq!(ends, [false, true]);

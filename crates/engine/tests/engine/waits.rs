@@ -1,7 +1,9 @@
-//! Random programs that wait for one word, against an interpreter that runs one operation at a time.
+//! Random programs that wait for one word, against an interpreter that runs one operation at a
+//! time.
 //!
-//! The engine must miss no outcome of the interpreter. It reaches more: a wake orders no memory, so a
-//! process that has woken a waiter may still read a value that is older than what the waiter saw.
+//! The engine must miss no outcome of the interpreter. It reaches more: a wake orders no memory,
+//! so a process that has woken a waiter may still read a value that is older than what the waiter
+//! saw.
 
 use interlatch_engine::{
     AtomicU32, Ended, History, Limits, Setup, Wake, explore_with, sample_with,

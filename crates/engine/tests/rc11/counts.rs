@@ -353,9 +353,9 @@ pub const GENMC: &[Known] = &[
 /// Tests of GenMC in which it counts fewer executions than the definitions of the paper allow,
 /// with the count of the paper.
 ///
-/// Its counts are those of a model with `sb ; hb ; sb` in scb, as in C++20's strongly-happens-before
-/// (P0668), in place of the paper's `sb|≠loc ; hb ; sb|≠loc`. In both tests the path from the SeqCst
-/// store to x goes over another access of the same location.
+/// Its counts are those of a model with `sb ; hb ; sb` in scb, as in C++20's
+/// strongly-happens-before (P0668), in place of the paper's `sb|≠loc ; hb ; sb|≠loc`. In both
+/// tests the path from the SeqCst store to x goes over another access of the same location.
 pub const STRONGER_IN_GENMC: &[(Known, usize)] = &[
     (
         known(
