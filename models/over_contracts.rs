@@ -115,8 +115,8 @@ impl RawCondvar for LateCondvar {
     }
 }
 
-/// Models that take half a minute and more. Each scenario has a model of another size, or one of the
-/// part itself, which is explored up to a bound.
+/// Models that take half a minute and more. Each scenario has a model of another size, or one of
+/// the part itself, which is explored up to a bound.
 const TOO_LARGE: [&str; 3] = [
     "contract_of_condvar/three_notifications_wake_three_waiters/4",
     "condvar_over_contract/three_notifications_wake_three_waiters/4",

@@ -439,8 +439,8 @@ fn write_blocking(writer: &Writer, bytes: &[u8]) {
 /// A peer may write everything before it reads, and may close its sending end before it reads.
 ///
 /// The side stores items while it waits for free space. If it waits only for free space, both
-/// processes hang. After the end of the stream, it waits only for free space. If it still waited for
-/// items, it would never sleep.
+/// processes hang. After the end of the stream, it waits only for free space. If it still waited
+/// for items, it would never sleep.
 fn peer_writes_everything_before_it_reads() -> Scenario<ProcessLocal<SideAndPeer>> {
     fn send_and_receive(shared: &ProcessLocal<SideAndPeer>) {
         let side = shared.0.side.lock();

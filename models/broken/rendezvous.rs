@@ -174,8 +174,9 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         if timeout == Timeout::NonBlocking {
             return Err(SendTimeoutError::Timeout(item));
         }
-        // The kernel marks the words of a dead process from the newest to the oldest. If the holder's
-        // word is the older one, a receiver finds the lock free and the holder's word still held.
+        // The kernel marks the words of a dead process from the newest to the oldest. If the
+        // holder's word is the older one, a receiver finds the lock free and the holder's word
+        // still held.
         let is_holder = FLAW == OFFERS_FIRST && self.holder.lock_with(Timeout::NonBlocking).is_ok();
         let mut guard = repaired(self.lock.lock());
         assert!(is_holder || self.holder.lock_with(Timeout::NonBlocking).is_ok());

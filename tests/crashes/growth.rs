@@ -281,8 +281,8 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
     }
 }
 
-/// A stopped process that owns the lock is not dead, so it keeps the lock. Sends and receives with a
-/// deadline time out, and those that do not block fail.
+/// A stopped process that owns the lock is not dead, so it keeps the lock. Sends and receives
+/// with a deadline time out, and those that do not block fail.
 fn stopped_owner_delays_only_infinite_timeouts() {
     let named = Named::new("stopped");
     let region = Region::memfd("growth", 4096).expect("a region");

@@ -148,7 +148,8 @@ impl Model {
     }
 
     /// Declares that parts of the model do what the contracts of these types say, in place of their
-    /// code. `interlatch-engine` explores such a model in every run, because loom has no such parts.
+    /// code. `interlatch-engine` explores such a model in every run, because loom has no such
+    /// parts.
     #[must_use]
     pub fn over(self, contracts: &'static [&'static str]) -> Self {
         Self { contracts, ..self }

@@ -176,8 +176,8 @@ impl<S> Scenario<S> {
     /// Lets each of the first `spins` waits of each participant spin or not.
     ///
     /// By default, one wait of each participant spins. A spinning waiter may register differently
-    /// from a sleeping waiter, so this setting lets both kinds meet. It has an effect only in models
-    /// under loom.
+    /// from a sleeping waiter, so this setting lets both kinds meet. It has an effect only in
+    /// models under loom.
     #[must_use]
     pub fn spins(self, spins: usize) -> Self {
         Self { spins, ..self }

@@ -389,8 +389,8 @@ pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<Loa
 
 /// An item that is left in the buffer after the last sender is dropped is still received.
 ///
-/// Three receivers wait while the last item is borrowed. The borrower leaves the item in the buffer.
-/// One receiver must get the item, and both other receivers must be disconnected.
+/// Three receivers wait while the last item is borrowed. The borrower leaves the item in the
+/// buffer. One receiver must get the item, and both other receivers must be disconnected.
 pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<RobustBounded<1>>> {
     fn wait<const INDEX: usize>(shared: &LoanState<RobustBounded<1>>) {
         if let Ok(item) = shared.buffer.recv_unregistered(Timeout::Infinite) {

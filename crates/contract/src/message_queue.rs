@@ -51,8 +51,8 @@ where
     full
 }
 
-/// Runs every scenario of a message queue in a larger queue, one scenario in the smallest queue too,
-/// and one scenario with the default methods.
+/// Runs every scenario of a message queue in a larger queue, one scenario in the smallest queue
+/// too, and one scenario with the default methods.
 pub fn all(stage: &mut impl Stage) {
     all_scenarios(stage);
     stage.run(delivers_each_once::<Cells<1>>());

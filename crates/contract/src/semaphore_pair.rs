@@ -163,8 +163,8 @@ fn end_some(turns: Turn<'_>, work: impl FnOnce(u32) -> u32) {
 
 /// Turns that are taken in batches and one by one exclude each other.
 ///
-/// One writer cancels a batch, takes it again and ends it. The other writer takes a single turn. The
-/// reader takes a batch and a single turn. Both sides access an unsynchronized number. If a
+/// One writer cancels a batch, takes it again and ends it. The other writer takes a single turn.
+/// The reader takes a batch and a single turn. Both sides access an unsynchronized number. If a
 /// cancelled batch goes to the reader, the reader reads a number that was not written.
 pub fn single_and_batched_turns_alternate<P: BatchedPair>() -> Scenario<PairState<P>> {
     let batches = |shared: &PairState<P>| {

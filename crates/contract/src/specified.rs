@@ -10,26 +10,26 @@
 //! a program observes of the part, it may observe of the contract.
 //!
 //! # The contract of a lock
-//! A process holds the lock from a lock operation that succeeds until its unlock. At most one process
-//! holds the lock. An unlock happens before the next lock that succeeds. A lock operation without a
-//! timeout succeeds as soon as the lock is free. One with a timeout succeeds, or fails if it found
-//! the lock held. A lock operation has no other effect, and an unlock never waits.
+//! A process holds the lock from a lock operation that succeeds until its unlock. At most one
+//! process holds the lock. An unlock happens before the next lock that succeeds. A lock operation
+//! without a timeout succeeds as soon as the lock is free. One with a timeout succeeds, or fails
+//! if it found the lock held. A lock operation has no other effect, and an unlock never waits.
 //!
 //! # The contract of a semaphore
-//! The acquisitions and releases of one semaphore have one order, in which there are never fewer than
-//! 0 permits. A release happens before every later acquisition. An acquisition without a timeout
-//! succeeds as soon as there is a permit. One with a timeout succeeds, or fails if it found none. An
-//! acquisition of several permits takes all that it finds, up to the number that was asked for. A
-//! release that exceeds the maximum fails and has no effect.
+//! The acquisitions and releases of one semaphore have one order, in which there are never fewer
+//! than 0 permits. A release happens before every later acquisition. An acquisition without a
+//! timeout succeeds as soon as there is a permit. One with a timeout succeeds, or fails if it
+//! found none. An acquisition of several permits takes all that it finds, up to the number that
+//! was asked for. A release that exceeds the maximum fails and has no effect.
 //!
 //! # The contract of a condition variable
 //! A wait joins the waiters before it unlocks. It ends after a notification removes it from the
 //! waiters. With a timeout, it may also leave the waiters by itself. It always locks again, unless
 //! the operation says otherwise. A notification of one removes at least one process, if one waits,
-//! and may remove more. A notification of all removes all. Until it returns, a notification may also
-//! end the next wait of a process that it has removed. So a wait may end without a notification for
-//! it. The notifications of one condition variable have one order with its waits, but no memory is
-//! ordered by them: the lock does that.
+//! and may remove more. A notification of all removes all. Until it returns, a notification may
+//! also end the next wait of a process that it has removed. So a wait may end without a
+//! notification for it. The notifications of one condition variable have one order with its
+//! waits, but no memory is ordered by them: the lock does that.
 
 use crate::process_local::{Factory, SemaphoreFactory, slots};
 use interlatch::channel::{BoundedBuffer, MonitorBuffer, Slot};
@@ -107,7 +107,8 @@ impl RawSemaphore for SpecifiedSemaphore {
     }
 }
 
-// SAFETY: the permits are counted in single steps. Taking one is an Acquire of every earlier release.
+// SAFETY: the permits are counted in single steps. Taking one is an Acquire of every earlier
+// release.
 unsafe impl TrustedSemaphore for SpecifiedSemaphore {}
 
 /// A condition variable that does what the contract of a condition variable says.

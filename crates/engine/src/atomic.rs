@@ -332,8 +332,8 @@ pub fn light_fence() {
 
 /// The heavy side of an asymmetric fence: `membarrier(2)`.
 ///
-/// It is a SeqCst fence. Each other process behaves as if it had executed a SeqCst fence in place of
-/// its [`light_fence`]s, in relation to this fence.
+/// It is a SeqCst fence. Each other process behaves as if it had executed a SeqCst fence in place
+/// of its [`light_fence`]s, in relation to this fence.
 ///
 /// # Panics
 /// Panics outside of a model.

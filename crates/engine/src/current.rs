@@ -139,7 +139,8 @@ impl Drop for Inside {
 
 /// Records an access of the running process to a cell. Does not return if it races with another.
 ///
-/// The process may die before the access. After a write, it may die again: the cell keeps the value.
+/// The process may die before the access. After a write, it may die again: the cell keeps the
+/// value.
 pub fn access(cell: usize, is_write: bool, site: Site) -> Inside {
     begin_step(site);
     match ACTOR.get() {

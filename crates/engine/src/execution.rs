@@ -61,9 +61,9 @@ pub enum End {
     Failed(Failure),
 }
 
-/// Numbers for the objects that the actors create: first those of the setup. The number of an object
-/// depends only on its actor and on the objects that this actor has created before, so it is the
-/// same in each execution.
+/// Numbers for the objects that the actors create: first those of the setup. The number of an
+/// object depends only on its actor and on the objects that this actor has created before, so it
+/// is the same in each execution.
 #[derive(Debug, Default)]
 struct Numbers {
     by_setup: u32,

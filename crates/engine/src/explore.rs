@@ -54,8 +54,8 @@ impl Complete<'_> {
 }
 
 /// Does the same as [`explore`], and calls `observe` with each execution that is complete or fails.
-/// The exploration stops if `observe` returns [`ControlFlow::Break`]. The verdict contains the first
-/// failure.
+/// The exploration stops if `observe` returns [`ControlFlow::Break`]. The verdict contains the
+/// first failure.
 ///
 /// Of the random executions, `observe` gets only those that fail. If the exploration goes on after
 /// such a failure, it may find the same execution again.

@@ -249,8 +249,8 @@ impl WaitQueue {
         Woken(self.0.wake_some(u64::MAX, count, Location::caller()))
     }
 
-    /// Wakes any of these processes that have joined the queue again since a wake. The explorer tries
-    /// every choice.
+    /// Wakes any of these processes that have joined the queue again since a wake. The explorer
+    /// tries every choice.
     ///
     /// # Panics
     /// Panics outside of the processes of a model.

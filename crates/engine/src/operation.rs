@@ -482,8 +482,8 @@ impl Execution {
         self.enable_processes(location);
     }
 
-    /// Adds a write at the end of the modification order, and pushes a graph for each other position
-    /// that it may have.
+    /// Adds a write at the end of the modification order, and pushes a graph for each other
+    /// position that it may have.
     fn add_write_at_each_position(
         &mut self,
         process: usize,

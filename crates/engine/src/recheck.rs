@@ -1,9 +1,9 @@
 //! Rechecks: what happens after some time in which no process could run.
 //!
-//! A process that dies may take a wake with it. So sleepers look again after a while. A recheck ends
-//! the sleep of each process of which a watched word has changed. From then on, the process observes
-//! everything that was written before: time makes writes visible. But it orders no memory: nothing
-//! that was written before happens before the end of the sleep.
+//! A process that dies may take a wake with it. So sleepers look again after a while. A recheck
+//! ends the sleep of each process of which a watched word has changed. From then on, the process
+//! observes everything that was written before: time makes writes visible. But it orders no
+//! memory: nothing that was written before happens before the end of the sleep.
 
 use crate::event::{INITIAL, Kind, LocationId};
 use crate::execution::{Execution, Status};

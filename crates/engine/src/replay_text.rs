@@ -2,12 +2,11 @@
 //!
 //! The text has a part for each process and a part for each location that was written, separated by
 //! semicolons. A part of a process lists its events: a letter for the kind, the number of the
-//! location, and after `<` the source or after `=` the result of a choice. If there are rechecks, the
-//! order in which the events were added matters, and each event has its stamp after `@`. A part of a
-//! location
-//! begins with its number and a colon, and lists the writes in modification order. An event is
-//! written as its process, a dot and its index, and the initial write as `i`. For example:
-//! `w0 r2<i;w2 r0<0.0;0:0.0;2:1.0`.
+//! location, and after `<` the source or after `=` the result of a choice. If there are rechecks,
+//! the order in which the events were added matters, and each event has its stamp after `@`. A
+//! part of a location begins with its number and a colon, and lists the writes in modification
+//! order. An event is written as its process, a dot and its index, and the initial write as `i`.
+//! For example: `w0 r2<i;w2 r0<0.0;0:0.0;2:1.0`.
 
 use crate::event::{EventId, INITIAL, Kind, Label, UNDECIDED};
 use crate::graph::Outline;

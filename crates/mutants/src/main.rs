@@ -2,10 +2,9 @@
 //!
 //! The tool copies the workspace and adds a switch for every mutant (a small change of the source),
 //! so one build contains all mutants. Then it runs each mutant: first the models that reach it with
-//! few preemptions, then the test binaries, and then the models that reach it up to their own bounds.
-//! A mutant that no program notices survives. Either a scenario is missing,
-//! or the mutant changes no promise. `ci/mutants.json` lists the mutants of the second kind, with
-//! reasons.
+//! few preemptions, then the test binaries, and then the models that reach it up to their own
+//! bounds. A mutant that no program notices survives. Either a scenario is missing, or the mutant
+//! changes no promise. `ci/mutants.json` lists the mutants of the second kind, with reasons.
 
 mod calls;
 mod edit;

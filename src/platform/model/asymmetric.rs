@@ -87,8 +87,8 @@ pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
     }
 }
 
-/// Executes the barrier as a fence of `interlatch-engine`. A process to which the kernel refuses the
-/// barrier has only ordinary code: neither its light nor its heavy fences pair with others.
+/// Executes the barrier as a fence of `interlatch-engine`. A process to which the kernel refuses
+/// the barrier has only ordinary code: neither its light nor its heavy fences pair with others.
 fn fence(barrier: Barrier) {
     if !world::is_alive() || world::lacks_barrier() {
         return;

@@ -1,9 +1,9 @@
 //! What the contracts of locks, semaphores and condition variables consist of: a counter whose
 //! operations are single steps, and a queue of waiters.
 //!
-//! A model that is built on contracts has fewer executions than one with the code of its parts. Only
-//! `interlatch-engine` has such steps. No process that waits may die, because the queue would keep
-//! the dead process.
+//! A model that is built on contracts has fewer executions than one with the code of its parts.
+//! Only `interlatch-engine` has such steps. No process that waits may die, because the queue
+//! would keep the dead process.
 
 use super::event::{Action, Site};
 use super::{backend, choice, death, world};
@@ -117,7 +117,8 @@ impl Waiters {
     }
 
     /// Joins the queue, calls `unlock`, and sleeps until a wake removes the process from the queue.
-    /// If `timed`, or if the wait may be interrupted, the process may also leave the queue by itself.
+    /// If `timed`, or if the wait may be interrupted, the process may also leave the queue by
+    /// itself.
     #[track_caller]
     pub fn wait(&self, unlock: impl FnOnce(), timed: bool) -> Wake {
         let site = Location::caller();

@@ -68,8 +68,8 @@ fn remark(report: &Report, seed: u64) -> String {
     )
 }
 
-/// Returns the outcomes of a model, and whether they are all. `interlatch-engine` explores the model
-/// for at most `time`.
+/// Returns the outcomes of a model, and whether they are all. `interlatch-engine` explores the
+/// model for at most `time`.
 ///
 /// # Panics
 /// Panics at the first failure.

@@ -64,7 +64,8 @@ pub struct Options {
 
     /// With `--weaken`: compare the sites with this file. The file contains a JSON object with the
     /// fields `calls`, which at least one model must run, and `exceptions`, which no model has to
-    /// notice. The run fails for a call that no model runs, and for an exception that is not needed.
+    /// notice. The run fails for a call that no model runs, and for an exception that is not
+    /// needed.
     #[arg(long, requires = "weaken", value_name = "FILE")]
     pub expected: Option<PathBuf>,
 

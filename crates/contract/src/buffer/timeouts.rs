@@ -73,8 +73,8 @@ pub fn timed_out_sender_keeps_its_item<B: Unregistered<Item = u64>>() -> Scenari
 
 /// Operations that time out lose no item and no slot, double no item and keep the order.
 ///
-/// The sender has short timeouts, and the receiver has a short timeout and then does not block. Each
-/// timeout may expire while the other process holds an internal lock.
+/// The sender has short timeouts, and the receiver has a short timeout and then does not block.
+/// Each timeout may expire while the other process holds an internal lock.
 pub fn timed_operations_lose_no_item<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     // The digits of a number are the items, in order.
     fn append(number: u64, item: u64) -> u64 {
