@@ -35,7 +35,8 @@ function number(value) { return value.toLocaleString("en"); }
 
 function badge(model) {
   const bounded = model.verdict.match(/^bounded\((\d+)\)$/);
-  const text = bounded ? `≤ ${bounded[1]}` : model.verdict.replace(/^(blind): .*/, "$1");
+  const verdict = model.verdict.replace(/^(blind): .*/, "$1").replace(/^exhaustive over .*/, "over contracts");
+  const text = bounded ? `≤ ${bounded[1]}` : verdict;
   const node = element("span", text, `badge ${!model.passed ? "bad" : bounded ? "partly" : "good"}`);
   const deaths = model.crash_points ? [`death at ${number(model.crash_points)} crash points`] : [];
   node.title = [`${model.name}: ${model.verdict}`, `${number(model.executions)} executions`, ...deaths, ...model.remarks].join("\n");
