@@ -10,7 +10,7 @@ use interlatch::platform::model::world;
 pub type Outcome = Vec<Vec<(&'static Location<'static>, u64)>>;
 
 thread_local! {
-    /// `None` while nobody asks for outcomes.
+    /// `None` outside of [`outcomes`](crate::outcomes).
     static OBSERVED: RefCell<Option<Outcome>> = const { RefCell::new(None) };
 }
 

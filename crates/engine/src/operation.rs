@@ -299,9 +299,15 @@ impl Execution {
             let label = self.graph.new_label(kind, 0, INITIAL);
             self.push_alternative(process, Label { choice, ..label });
         }
-        let label = self.graph.new_label(kind, 0, INITIAL);
+        self.push_choice(process, kind, 0, site)
+    }
+
+    /// Adds this result of a choice.
+    pub fn push_choice(&mut self, process: usize, kind: Kind, choice: u32, site: Site) -> Step {
+        let mut label = self.graph.new_label(kind, 0, INITIAL);
+        label.choice = choice;
         self.graph.push(process, new_event(label, site));
-        Step::Done(0)
+        Step::Done(choice.into())
     }
 
     /// Adds a read of the last write, and pushes a graph for each older write that the process may

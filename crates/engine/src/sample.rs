@@ -7,7 +7,7 @@
 //! revisits: a graph in which an earlier read reads from a later write has another order, in which
 //! the write comes first, and the schedule is random.
 
-use crate::event::{Event, EventId, INITIAL, Kind, LocationId, Site};
+use crate::event::{Event, EventId, Kind, LocationId, Site};
 use crate::execution::{Execution, NONE, Status};
 use crate::graph::Graph;
 use crate::operation::{Operation, Step, Update, new_event};
@@ -76,13 +76,6 @@ impl Execution {
         let last = self.graph.events[process].last().map(|last| last.label);
         is_queue(queue)
             && last.is_some_and(|last| last.kind == Kind::Read && last.location + 1 == queue)
-    }
-
-    fn push_choice(&mut self, process: usize, kind: Kind, choice: u32, site: Site) -> Step {
-        let mut label = self.graph.new_label(kind, 0, INITIAL);
-        label.choice = choice;
-        self.graph.push(process, new_event(label, site));
-        Step::Done(choice.into())
     }
 
     /// Adds a read. If the process waits for a value that no write has stored yet, it waits for the
