@@ -3,7 +3,7 @@
 use crate::MAX_PROCESSES;
 use crate::awaited::AwaitedWord;
 use crate::clock::Clock;
-use crate::event::{EventId, INITIAL, LocationId, Site};
+use crate::event::{Event, EventId, INITIAL, Kind, LocationId, Site};
 use crate::failure::{Failure, FailureKind};
 use crate::graph::{Graph, Outline, Variable};
 use crate::operation::{Operation, Watched};
@@ -205,6 +205,19 @@ impl Execution {
         })
     }
 
+    /// Whether a process waits although there is a value that ends its wait: it has read a value
+    /// that is not the last one, or does not check the word that ends its wait. In another
+    /// execution, it does.
+    pub fn has_outdated_wait(&self) -> bool {
+        (0..self.status.len()).any(|process| {
+            let last = self.graph.events[process].last();
+            let is_outdated =
+                |event: &Event| event.label.source != self.graph.last_write(event.label.location);
+            (self.status[process] == Status::Blocked && last.is_some_and(is_outdated))
+                || self.is_wait_over(process)
+        })
+    }
+
     /// Whether the process may die before its next step. If so, the process is asked once.
     pub fn may_die(&mut self, process: usize) -> bool {
         let is_mortal = self.lives[process] == Life::Mortal;
@@ -288,6 +301,13 @@ impl Execution {
     /// Whether the graph contains an event of this process that the replay has not reached.
     pub fn is_behind(&self, process: usize) -> bool {
         self.graph.events[process].len() < self.outline.labels[process].len()
+    }
+
+    /// Whether the last event of this process that the graph contains is a read-modify-write whose
+    /// write may be missing, so the replay has left it out.
+    pub fn lacks_write(&self, process: usize) -> bool {
+        let left = self.outline.labels[process].get(self.graph.events[process].len()..);
+        matches!(left, Some([label]) if label.kind == Kind::UpdateRead)
     }
 
     /// Whether the execution ends before its processes have finished.

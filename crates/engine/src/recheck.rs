@@ -5,7 +5,7 @@
 //! observes everything that was written before: time makes writes visible. But it orders no
 //! memory: nothing that was written before happens before the end of the sleep.
 
-use crate::event::{INITIAL, Kind, LocationId};
+use crate::event::{EventId, INITIAL, Kind, LocationId};
 use crate::execution::{Execution, Status};
 use crate::operation::{Watched, new_event};
 use crate::wait_queue::is_queue;
@@ -14,7 +14,7 @@ impl Execution {
     /// Ends the sleeps that a recheck ends, if a process has died and a word was written since the
     /// last recheck. Returns whether there are some.
     pub fn recheck(&mut self) -> bool {
-        if !self.rechecks || !self.may_recheck() {
+        if !self.rechecks || !self.may_recheck() || self.has_outdated_wait() {
             return false;
         }
         let sleepers = (0..self.status.len()).filter_map(|process| match self.status[process] {
@@ -22,6 +22,10 @@ impl Execution {
             _ => None,
         });
         let awake: Vec<(usize, LocationId)> = sleepers.collect();
+        if awake.is_empty() {
+            return false;
+        }
+        self.take_back_blocking_reads();
         let before = self.graph.next_stamp;
         for (process, queue) in &awake {
             let last = self.graph.events[*process].last();
@@ -33,7 +37,29 @@ impl Execution {
             self.has_rechecked[*process] = true;
             self.note_change(*process);
         }
-        !awake.is_empty()
+        true
+    }
+
+    /// Takes back the last read of each process that waits for another value. The process reads
+    /// again after the next write.
+    ///
+    /// A recheck observes everything that was written and read before, so a write after it could
+    /// not revisit the read.
+    fn take_back_blocking_reads(&mut self) {
+        for process in 0..self.status.len() {
+            if self.status[process] != Status::Blocked {
+                continue;
+            }
+            let read = self.graph.events[process].pop();
+            let read = read.expect("a blocked process has read a value");
+            let count = self.graph.events[process].len();
+            let location = read.label.location;
+            let id = EventId::new(process, count);
+            let readers = &mut self.graph.variable_mut(location).readers;
+            readers.retain(|reader| *reader != id);
+            self.outline.labels[process].truncate(count);
+            self.status[process] = Status::Disabled(location, read.site);
+        }
     }
 
     fn may_recheck(&self) -> bool {

@@ -105,7 +105,10 @@ impl Runner {
     fn extend(&mut self, count: usize) {
         while !is_over() {
             let next = current::with(|execution| {
-                let behind = (0..count).find(|process| execution.is_behind(*process));
+                let lacks_write = |process: &usize| execution.lacks_write(*process);
+                let behind = (0..count)
+                    .find(lacks_write)
+                    .or_else(|| (0..count).find(|process| execution.is_behind(*process)));
                 if execution.sampler.is_some() {
                     execution.scheduled = execution.next_sampled()?;
                     return Some((execution.scheduled, false));
@@ -188,10 +191,12 @@ fn fail(kind: FailureKind) -> Option<End> {
     })
 }
 
-/// Returns the deadlock of a blocked execution. It has none if a blocked process has read a value
-/// that is not the last one, or does not check the word that ends its wait: in another execution,
-/// the process reads the last value, or checks that word.
+/// Returns the deadlock of a blocked execution. It has none if a process waits although there is a
+/// value that ends its wait.
 fn deadlock(execution: &Execution) -> Option<FailureKind> {
+    if execution.has_outdated_wait() {
+        return None;
+    }
     let graph = &execution.graph;
     let mut waiting = Vec::new();
     for (process, status) in execution.status.iter().enumerate() {
@@ -204,16 +209,6 @@ fn deadlock(execution: &Execution) -> Option<FailureKind> {
             (Status::Finished, _) | (_, None) => continue,
             (_, Some(event)) => (event.label.location, event.value, event.site),
         };
-        let is_outdated = match status {
-            Status::Blocked => {
-                let source = last.map(|event| event.label.source);
-                source != Some(graph.last_write(location))
-            }
-            _ => false,
-        };
-        if is_outdated || execution.is_wait_over(process) {
-            return None;
-        }
         waiting.push(match status {
             Status::Blocked | Status::Disabled(..) => format!(
                 "process {process} waits at {site} for another value than {value} of word {}",

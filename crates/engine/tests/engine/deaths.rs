@@ -1,8 +1,8 @@
 //! Processes that die.
 
 use interlatch_engine::{
-    AtomicU32, Ended, FailureKind, Limits, RaceCell, Setup, Verdict, Wake, explore, explore_with,
-    local_step, replay,
+    AtomicU32, Ended, FailureKind, Limits, RaceCell, Setup, Verdict, Wake, choose, explore,
+    explore_with, local_step, replay,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -276,4 +276,128 @@ fn rechecks_without_a_change_end() {
         matches!(failure.kind, FailureKind::Deadlock { .. }),
         "{failure}"
     );
+}
+
+/// Returns whether a process that waits for a lock gets it first, and whether the other holder
+/// rechecks, over all executions. The other holder sleeps while it holds the lock.
+fn wait_for_a_sleeping_holder(lock: fn(&AtomicU32)) -> BTreeSet<(bool, bool)> {
+    let outcomes = Rc::new(RefCell::new(BTreeSet::new()));
+    let report = explore(Limits::default(), |model| {
+        let words = Rc::new([0, 0, 0].map(AtomicU32::new));
+        let [waiter, holder, victim, kernel] = [(); 4].map(|()| words.clone());
+        let outcome = Rc::new(Cell::new((false, false)));
+        let [of_waiter, of_holder] = [(); 2].map(|()| outcome.clone());
+        model.process(move || {
+            lock(&waiter[0]);
+            let is_first = waiter[2].swap(1, Relaxed) == 0;
+            of_waiter.set((is_first, of_waiter.get().1));
+            waiter[0].swap(0, Release);
+        });
+        model.process(move || {
+            lock(&holder[0]);
+            holder[2].swap(1, Relaxed);
+            while holder[1].load(Relaxed) == 0 {
+                if holder[1].wait(0) == Wake::Rechecked {
+                    of_holder.set((of_holder.get().0, true));
+                }
+            }
+            holder[0].swap(0, Release);
+        });
+        let wake = move || {
+            victim[1].swap(1, Relaxed);
+            victim[1].wake(1);
+        };
+        // The kernel makes the condition true, but wakes nobody.
+        model.mortal_process(wake, move || {
+            kernel[1].swap(1, Relaxed);
+        });
+        model.recheck_after_deaths();
+        let outcomes = outcomes.clone();
+        model.verify(move || {
+            outcomes.borrow_mut().insert(outcome.get());
+        });
+    });
+    report.assert_exhaustive();
+    outcomes.take()
+}
+
+#[test]
+fn process_that_waits_reads_what_is_written_after_a_recheck() {
+    let by_update = |word: &AtomicU32| {
+        word.update_when(Acquire, |value| (value == 0).then_some(1));
+    };
+    let by_load = |word: &AtomicU32| {
+        while word.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
+            word.load_until(Acquire, |value| value == 0);
+        }
+    };
+    let [no, yes] = [false, true];
+    let all = BTreeSet::from([(no, no), (no, yes), (yes, no), (yes, yes)]);
+    assert_eq!(wait_for_a_sleeping_holder(by_update), all);
+    assert_eq!(wait_for_a_sleeping_holder(by_load), all);
+}
+
+/// A process that waits for a value which is there can run: in another execution, it has read the
+/// value. So no recheck comes before.
+#[test]
+fn no_recheck_comes_before_a_wait_that_can_end() {
+    let lock = |word: &AtomicU32| word.update_when(Acquire, |value| (value == 0).then_some(1));
+    let report = explore(Limits::default(), |model| {
+        // The lock, what it protects, and the word on which a process sleeps.
+        let words = Rc::new([0, 0, 0].map(AtomicU32::new));
+        let (setter, sleeper, victim) = (words.clone(), words.clone(), words);
+        model.process(move || {
+            lock(&setter[0]);
+            setter[1].store(1, Relaxed);
+            setter[0].swap(0, Release);
+            setter[2].swap(1, Relaxed);
+            setter[2].wake(1);
+        });
+        model.process(move || {
+            loop {
+                lock(&sleeper[0]);
+                let is_set = sleeper[1].load(Relaxed) == 1;
+                sleeper[0].swap(0, Release);
+                if is_set {
+                    break;
+                }
+                assert_ne!(sleeper[2].wait(0), Wake::Rechecked, "the setter can run");
+            }
+        });
+        let die = move || {
+            victim[2].fetch_add(0, Relaxed);
+        };
+        model.mortal_process(die, || {});
+        model.recheck_after_deaths();
+    });
+    report.assert_exhaustive();
+}
+
+/// A recheck observes an exchange that failed. The exchange is the last event of its process, and
+/// the execution continues after the recheck in more than one way.
+#[test]
+fn recheck_after_a_failed_exchange_is_repeated() {
+    let report = explore(Limits::default(), |model| {
+        let words = Rc::new([0, 0].map(AtomicU32::new));
+        let (other, sleeper, victim) = (words.clone(), words.clone(), words);
+        model.process(move || {
+            while sleeper[0].load(Relaxed) == 0 {
+                sleeper[0].wait(0);
+            }
+            sleeper[1].fetch_add(choose(2), Relaxed);
+        });
+        model.process(move || {
+            other[1].compare_exchange(3, 4, Relaxed, Relaxed).ok();
+        });
+        let kernel = victim.clone();
+        let wake = move || {
+            victim[0].swap(1, Relaxed);
+            victim[0].wake(1);
+        };
+        model.mortal_process(wake, move || {
+            kernel[0].swap(1, Relaxed);
+        });
+        model.recheck_after_deaths();
+    });
+    report.assert_exhaustive();
 }
