@@ -323,8 +323,8 @@ impl<T, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
 
 /// The slot through which an item reached a receiver.
 enum Arrival {
-    /// A sender waits, and its item is in the offer slot.
-    Offered,
+    /// A sender waits, and its item is in the offer slot. The offer has this number.
+    Offered(u64),
     /// A sender that does not wait has put the item into the request slot. The item stays there
     /// while the receiver holds the lock, because another thread claims the slot only under the
     /// lock.
@@ -446,9 +446,13 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         result
     }
 
-    /// Whether a sender waits with an offer that no receiver has accepted.
-    fn is_offered(&self, lock: &Guard<'_>) -> bool {
-        self.offer.is_waiting(lock) && !self.accepted.is_locked()
+    /// Returns the number of the offer with which a living sender waits, if no receiver has
+    /// accepted the offer.
+    fn offered(&self, lock: &Guard<'_>) -> Option<u64> {
+        // The sender may withdraw its offer at any step, so the state is read only once.
+        let number = self.offer.state(lock);
+        let is_waiting = number >= REQUESTED && self.offer.owner.is_locked();
+        (is_waiting && !self.accepted.is_locked()).then_some(number)
     }
 
     /// Returns the item that has arrived, if any. `has_request` says whether this thread owns the
@@ -461,8 +465,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         if has_request && self.request.state(lock) == COMPLETED {
             return Ok(Some(Arrival::Handed));
         }
-        if self.is_offered(lock) {
-            return Ok(Some(Arrival::Offered));
+        if let Some(number) = self.offered(lock) {
+            return Ok(Some(Arrival::Offered(number)));
         }
         match self.has_closed(Direction::Sending, lock) {
             true => Err(OperationError::Disconnected),
@@ -543,12 +547,11 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
                 self.leave_request();
                 return Ok(copied);
             };
-            if let Arrival::Handed = arrival {
+            let Arrival::Offered(number) = arrival else {
                 return Ok(copy(&self.request.slot));
-            }
-            let number = self.offer.state(&guard);
+            };
             // The sender may withdraw its offer until this step.
-            if number >= REQUESTED && self.offer.complete(number, &guard) {
+            if self.offer.complete(number, &guard) {
                 // No other sender claims the slot while this thread holds the lock.
                 let copied = copy(&self.offer.slot);
                 drop(guard);
@@ -579,7 +582,10 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     fn accept(&self, timeout: Timeout) -> Result<Delivery<'_, T, MAX_ENDPOINTS>, OperationError> {
         let mut guard = self.lock_internal(timeout)?;
         let mut in_time = true;
-        while !self.is_offered(&guard) {
+        let number = loop {
+            if let Some(number) = self.offered(&guard) {
+                break number;
+            }
             if self.has_closed(Direction::Sending, &guard) {
                 return Err(OperationError::Disconnected);
             }
@@ -587,7 +593,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
                 return Err(OperationError::Timeout);
             }
             (guard, in_time) = self.wait(&self.receivers, guard, timeout)?;
-        }
+        };
         if let Err(error) = self.accepted.lock_with(Timeout::NonBlocking) {
             drop(guard);
             // This thread cannot accept the offer; another receiver can.
@@ -600,7 +606,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
             };
             return Err(cause.into());
         }
-        let (item, number) = (self.read_offer(&guard), self.offer.state(&guard));
+        let item = self.read_offer(&guard);
         drop(guard);
         Ok(Delivery {
             rendezvous: self,
