@@ -99,7 +99,13 @@ impl<T: Primitive> Atomic<T> {
     /// Creates an atomic.
     pub fn new(value: T) -> Self {
         let actor = current::actor();
-        let location = current::with(|execution| execution.new_location(actor, value.to_bits()));
+        Self::at(current::with(|execution| {
+            execution.new_location(actor, value.to_bits())
+        }))
+    }
+
+    /// Returns another handle of the atomic at this location.
+    pub(crate) fn at(location: LocationId) -> Self {
         Self {
             location,
             value: PhantomData,

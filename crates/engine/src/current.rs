@@ -105,13 +105,18 @@ pub fn perform(operation: Operation<'_>, site: Site) -> u64 {
 
 /// Begins a step of the running process, which may die before the step.
 ///
-/// A death is tried at the start of the process, and after each event that others can see. A death
-/// between two others leaves the same memory.
+/// A death is tried at the start of the process, after each event that others can see, and after
+/// the last of several reads of cells, which may race with what others do after the death. A death
+/// between two others leaves the same memory and has fewer races.
 pub fn begin_step(site: Site) {
+    begin(site, false);
+}
+
+fn begin(site: Site, is_cell_read: bool) {
     let Actor::Process(process) = ACTOR.get() else {
         return;
     };
-    if coroutine::is_unwinding() || !with(|execution| execution.may_die(process)) {
+    if coroutine::is_unwinding() || !with(|execution| execution.may_die(process, is_cell_read)) {
         return;
     }
     if perform(Operation::Die, site) == 1 {
@@ -142,7 +147,7 @@ impl Drop for Inside {
 /// The process may die before the access. After a write, it may die again: the cell keeps the
 /// value.
 pub fn access(cell: usize, is_write: bool, site: Site) -> Inside {
-    begin_step(site);
+    begin(site, !is_write);
     match ACTOR.get() {
         Actor::Process(_) if coroutine::is_unwinding() => {
             coroutine::unwind();
@@ -154,8 +159,9 @@ pub fn access(cell: usize, is_write: bool, site: Site) -> Inside {
                 coroutine::suspend();
                 coroutine::unwind();
             }
-            if is_write {
-                note_change();
+            match is_write {
+                true => note_change(),
+                false => with(|execution| execution.note_cell_read(process)),
             }
         }
         Actor::Setup | Actor::Verify => {}

@@ -37,6 +37,9 @@ pub enum Life {
     /// The process does not die before its next step, because it has changed nothing since the
     /// last step before which it could die.
     Surviving,
+    /// Like `Surviving`, but the process has read a cell since then. It may die before its next
+    /// step that does not read a cell.
+    HasRead,
     /// The process has just died.
     Died,
 }
@@ -218,13 +221,18 @@ impl Execution {
         })
     }
 
-    /// Whether the process may die before its next step. If so, the process is asked once.
-    pub fn may_die(&mut self, process: usize) -> bool {
-        let is_mortal = self.lives[process] == Life::Mortal;
-        if is_mortal {
+    /// Whether the process may die before its next step, which may be a read of a cell. If so, the
+    /// process is asked once.
+    pub fn may_die(&mut self, process: usize, is_cell_read: bool) -> bool {
+        let may_die = match self.lives[process] {
+            Life::Mortal => true,
+            Life::HasRead => !is_cell_read,
+            Life::Immortal | Life::Surviving | Life::Died => false,
+        };
+        if may_die {
             self.lives[process] = Life::Surviving;
         }
-        is_mortal
+        may_die
     }
 
     pub fn die(&mut self, process: usize) {
@@ -233,8 +241,15 @@ impl Execution {
 
     /// Notes that a process has changed something that others can see.
     pub fn note_change(&mut self, process: usize) {
-        if self.lives[process] == Life::Surviving {
+        if matches!(self.lives[process], Life::Surviving | Life::HasRead) {
             self.lives[process] = Life::Mortal;
+        }
+    }
+
+    /// Notes that a process has read a cell.
+    pub fn note_cell_read(&mut self, process: usize) {
+        if self.lives[process] == Life::Surviving {
+            self.lives[process] = Life::HasRead;
         }
     }
 

@@ -199,6 +199,11 @@ impl Atomic<u32> {
 pub struct WaitQueue(Atomic<u32>);
 
 impl WaitQueue {
+    /// Returns the queue in which the waiters of a word sleep.
+    pub fn of(word: &Atomic<u32>) -> Self {
+        Self(Atomic::at(word.location))
+    }
+
     /// Creates an empty queue.
     #[expect(
         clippy::new_without_default,
@@ -227,6 +232,30 @@ impl WaitQueue {
     #[track_caller]
     pub fn sleep(&self) -> Wake {
         self.0.sleep_in_queue(&[], Location::caller())
+    }
+
+    /// Sleeps like [`WaitQueue::sleep`], but no recheck ends the sleep.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn sleep_without_rechecks(&self) -> Wake {
+        // No bit of this word can change.
+        let unchanged = Watched {
+            location: self.0.location,
+            mask: 0,
+            value: 0,
+        };
+        self.0.sleep_in_queue(&[unchanged], Location::caller())
+    }
+
+    /// Leaves the queue, as the kernel does for a process that has died.
+    ///
+    /// # Panics
+    /// Panics outside of the processes of a model.
+    #[track_caller]
+    pub fn leave(&self) {
+        self.0.leave(Location::caller());
     }
 
     /// Sleeps like [`WaitQueue::sleep`], but may give up at any time.
@@ -259,6 +288,13 @@ impl WaitQueue {
         if woken.0 != 0 {
             self.0.wake_some(woken.0, 0..=u32::MAX, Location::caller());
         }
+    }
+}
+
+impl Clone for WaitQueue {
+    /// Returns another handle of the same queue.
+    fn clone(&self) -> Self {
+        Self::of(&self.0)
     }
 }
 

@@ -401,3 +401,29 @@ fn recheck_after_a_failed_exchange_is_repeated() {
     });
     report.assert_exhaustive();
 }
+
+/// A living process releases a word after its read of a cell. The kernel, after a death, does not.
+/// So what another process writes then races with the read.
+#[test]
+fn a_process_may_die_after_a_read_of_a_cell() {
+    let report = explore(Limits::default(), |model| {
+        let shared = Rc::new((AtomicU32::new(0), RaceCell::new(0)));
+        let (kernel, other) = (shared.clone(), shared.clone());
+        let read = move || {
+            shared.1.with(|_| ());
+            shared.0.store(1, Release);
+        };
+        model.mortal_process(read, move || kernel.0.store(1, Relaxed));
+        model.process(move || {
+            other.0.load_until(Acquire, |value| value == 1);
+            other.1.with_mut(|data| *data = 1);
+        });
+    });
+    let Verdict::Failed(failure) = report.verdict else {
+        panic!("{report}");
+    };
+    assert!(
+        matches!(failure.kind, FailureKind::DataRace { .. }),
+        "{failure}"
+    );
+}
