@@ -6,12 +6,16 @@
 //! those that it explores in its time, and says so.
 
 use crate::collector::Collector;
-use interlatch::sync::{Condvar, RawLock, RawMutex, Semaphore, Timeout};
+use crate::over_contracts::ROBUST;
+use interlatch::sync::{Condvar, RawLock, RawMutex, RawRobustMutex, Semaphore, Timeout};
 use interlatch_check::runner::Litmus;
 use interlatch_check::{Model, outcomes};
 use interlatch_contract::process_local::{self, Factory, ProcessLocal};
 use interlatch_contract::specified::{self, SpecifiedCondvar, SpecifiedLock, SpecifiedSemaphore};
-use interlatch_contract::{buffer, condvar, mutex, semaphore};
+use interlatch_contract::{
+    buffer, condvar, mutex, raw_robust_mutex, robust_condvar, robust_mutex, robust_semaphore,
+    semaphore,
+};
 use std::time::Duration;
 
 /// The time for the code of a part, and for its contract, in each scenario.
@@ -23,67 +27,119 @@ const LEFT_OUT: [&str; 2] = [
     "part/batch_receive_wakes_every_sender/3",
 ];
 
-/// Adds the models of the same scenarios with the code of a part and with its contract.
-type Pair = [fn(&mut Collector); 2];
+/// Adds the models of the same scenarios with the code of a part and with its contract. In the
+/// second models, the contracts of these types stand in for their code.
+type Pair = ([fn(&mut Collector); 2], &'static [&'static str]);
+
+/// The same scenarios, in whose second models contracts stand in for code.
+const fn in_place(scenarios: fn(&mut Collector), contracts: &'static [&'static str]) -> Pair {
+    ([scenarios, scenarios], contracts)
+}
 
 pub fn all() -> Vec<Litmus> {
-    let tests: [(&str, Pair); 5] = [
-        (
-            "lock_refines_its_contract",
-            [
-                |part| mutex::all::<RawMutex>(part),
-                |contract| process_local::all_of_lock::<SpecifiedLock>(contract),
-            ],
-        ),
-        (
-            "semaphore_refines_its_contract",
-            [
-                |part| semaphore::all_of_any_semaphore::<Semaphore>(part),
-                |contract| {
-                    semaphore::all_of_any_semaphore::<ProcessLocal<SpecifiedSemaphore>>(contract);
-                },
-            ],
-        ),
-        (
-            "condvar_refines_its_contract",
-            [
-                |part| condvar::all::<Condvar, RawMutex>(part),
-                |contract| {
-                    process_local::all_of_condvar::<SpecifiedCondvar, SpecifiedLock>(contract);
-                },
-            ],
-        ),
-        (
-            "bounded_buffer_refines_itself_over_contracts",
-            [
-                |part| buffer::all_of::<buffer::Bounded<1>>(part),
-                |contract| process_local::all_of_buffer::<specified::Bounded<1>>(contract),
-            ],
-        ),
-        (
-            "monitor_buffer_refines_itself_over_contracts",
-            [
-                |part| buffer::all_of::<buffer::Monitor<1>>(part),
-                |contract| process_local::all_of_buffer::<specified::Monitor<1>>(contract),
-            ],
-        ),
-    ];
+    let tests = of_plain_parts().into_iter().chain(of_robust_parts());
     let tests = tests.map(|(name, pair)| Litmus::new(name, move || refines(pair)));
-    let mut tests = Vec::from(tests);
-    tests.push(Litmus::new(
+    let too_strong = Litmus::new(
         "refinement_test_notices_a_contract_that_is_too_strong",
         || {
-            let difference = refines([
-                |part| process_local::all_of_lock::<SpecifiedLock>(part),
-                |contract| process_local::all_of_lock::<PatientLock>(contract),
-            ]);
+            let difference = refines((
+                [
+                    |part| process_local::all_of_lock::<SpecifiedLock>(part),
+                    |contract| process_local::all_of_lock::<PatientLock>(contract),
+                ],
+                &[],
+            ));
             match difference {
                 Err(difference) => Ok(difference.split(" [").next().unwrap_or_default().into()),
                 Ok(observed) => Err(observed),
             }
         },
-    ));
-    tests
+    );
+    tests.chain([too_strong]).collect()
+}
+
+/// The parts whose contracts are types of their own.
+fn of_plain_parts() -> [(&'static str, Pair); 5] {
+    [
+        (
+            "lock_refines_its_contract",
+            (
+                [
+                    |part| mutex::all::<RawMutex>(part),
+                    |contract| process_local::all_of_lock::<SpecifiedLock>(contract),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "semaphore_refines_its_contract",
+            (
+                [
+                    |part| semaphore::all_of_any_semaphore::<Semaphore>(part),
+                    |contract| {
+                        semaphore::all_of_any_semaphore::<ProcessLocal<SpecifiedSemaphore>>(
+                            contract,
+                        );
+                    },
+                ],
+                &[],
+            ),
+        ),
+        (
+            "condvar_refines_its_contract",
+            (
+                [
+                    |part| condvar::all::<Condvar, RawMutex>(part),
+                    |contract| {
+                        process_local::all_of_condvar::<SpecifiedCondvar, SpecifiedLock>(contract);
+                    },
+                ],
+                &[],
+            ),
+        ),
+        (
+            "bounded_buffer_refines_itself_over_contracts",
+            (
+                [
+                    |part| buffer::all_of::<buffer::Bounded<1>>(part),
+                    |contract| process_local::all_of_buffer::<specified::Bounded<1>>(contract),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "monitor_buffer_refines_itself_over_contracts",
+            (
+                [
+                    |part| buffer::all_of::<buffer::Monitor<1>>(part),
+                    |contract| process_local::all_of_buffer::<specified::Monitor<1>>(contract),
+                ],
+                &[],
+            ),
+        ),
+    ]
+}
+
+/// The parts whose contracts stand in for their code.
+fn of_robust_parts() -> [(&'static str, Pair); 4] {
+    [
+        (
+            "robust_lock_refines_its_contract",
+            in_place(raw_robust_mutex::all::<RawRobustMutex>, &["RawRobustMutex"]),
+        ),
+        (
+            "robust_mutex_refines_itself_over_a_contract",
+            in_place(robust_mutex::all, &["RawRobustMutex"]),
+        ),
+        (
+            "robust_condvar_refines_its_contract",
+            in_place(robust_condvar::all, ROBUST),
+        ),
+        (
+            "robust_semaphore_refines_itself_over_contracts",
+            in_place(robust_semaphore::all, ROBUST),
+        ),
+    ]
 }
 
 /// A lock whose timeouts never expire, which is more than a lock promises.
@@ -111,7 +167,7 @@ unsafe impl RawLock for PatientLock {
 }
 
 /// Compares the outcomes of each scenario.
-fn refines(pair: Pair) -> Result<String, String> {
+fn refines((pair, in_place): Pair) -> Result<String, String> {
     let [parts, contracts] = pair.map(|add| {
         let mut models = Collector::new("part");
         add(&mut models);
@@ -125,7 +181,8 @@ fn refines(pair: Pair) -> Result<String, String> {
     let (mut observed, mut allowed, mut in_part) = (0, 0, 0);
     for (part, contract) in parts.iter().zip(&contracts) {
         let (of_part, is_complete) = outcomes(part, TIME[0]);
-        let (of_contract, contract_is_complete) = outcomes(contract, TIME[1]);
+        let contract = contract.clone().over(in_place);
+        let (of_contract, contract_is_complete) = outcomes(&contract, TIME[1]);
         if !contract_is_complete {
             return Err(format!(
                 "{}: the contract has too many executions",

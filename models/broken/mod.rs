@@ -9,24 +9,24 @@
 //!
 //! If a bug cites no source, it leaves out or moves a step of the correct algorithm.
 
-mod addressed;
+pub mod addressed;
 mod buffer;
-mod byte_pipe;
+pub mod byte_pipe;
 mod condvar;
-mod deaths;
-mod directory;
+pub mod deaths;
+pub mod directory;
 mod futex;
 #[cfg(loom)]
 mod leaked_locks;
-mod loan;
-mod message_queue;
+pub mod loan;
+pub mod message_queue;
 mod model;
 mod mutex;
 mod process_local;
-mod rendezvous;
+pub mod rendezvous;
 mod ring;
-mod robust_buffer;
-mod segment_list;
+pub mod robust_buffer;
+pub mod segment_list;
 mod semaphore;
 
 use interlatch_check::Model;

@@ -1,4 +1,4 @@
-//! Published bugs in rings, stacks and deques.
+//! Published bugs in rings, stacks, deques and a rendezvous.
 
 use super::{exhibit, load_latest};
 use interlatch::ShmSafe;
@@ -22,6 +22,12 @@ pub fn models() -> Vec<Model> {
             WrongResult,
             steal::<false>,
             steal::<true>,
+        ),
+        exhibit(
+            "number_of_a_withdrawn_offer",
+            WrongResult,
+            offer::<false>,
+            offer::<true>,
         ),
     ]
     .concat()
@@ -169,4 +175,55 @@ fn steal<const FIXED: bool>() -> Scenario<Tasks> {
         tasks.back.swap(2, AcqRel);
     };
     Scenario::new("steal", vec![thief, worker])
+}
+
+/// The number of the offer with which a sender waits, and what each side reports.
+#[repr(C)]
+#[derive(ShmSafe)]
+struct Offers {
+    state: AtomicU32,
+    sent: RaceCell,
+    received: RaceCell,
+}
+
+/// `Rendezvous::accept` of this crate, until November 2026: the receiver finds an offer, and then
+/// reads its number. If the sender withdraws in between, the number is that of an idle slot. If the
+/// sender also withdraws its next offer while the receiver acknowledges, the receiver takes an item
+/// that was not sent.
+///
+/// Fix: the receiver reads the state once.
+fn offer<const FIXED: bool>() -> Scenario<Offers> {
+    const IDLE: u32 = 0;
+    const TAKEN: u32 = 9;
+    fn send(offers: &Offers) {
+        for number in [1, 2] {
+            offers.state.swap(number, AcqRel);
+            let withdrawn = offers.state.compare_exchange(number, IDLE, AcqRel, Acquire);
+            if withdrawn.is_err() {
+                return offers.sent.set(1);
+            }
+        }
+    }
+    fn receive<const FIXED: bool>(offers: &Offers) {
+        let found = load_latest(&offers.state);
+        if found == IDLE {
+            return;
+        }
+        let number = if FIXED {
+            found
+        } else {
+            load_latest(&offers.state)
+        };
+        let is_offered = load_latest(&offers.state) != IDLE;
+        let taken = || {
+            offers
+                .state
+                .compare_exchange(number, TAKEN, AcqRel, Acquire)
+        };
+        if is_offered && taken().is_ok() {
+            offers.received.set(1);
+        }
+    }
+    Scenario::new("offer", vec![send, receive::<FIXED>])
+        .verify(|offers| assert_eq!(offers.received.get(), offers.sent.get()))
 }

@@ -40,6 +40,7 @@
 //! | [`robust`] | the kernel's robust list | the same, applied at a simulated death |
 //! | [`asymmetric`] | `membarrier(2)` | a light load may return values older than the last heavy one |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
+//! | [`specified`] | nothing | the contract of a part, in models that have it in place of the code |
 //! | [`spin`] | adaptive spinning | reports once that the condition may hold |
 //! | `repeat` | an array of constants | an array of calls |
 //! | `constructor` | a `const fn` | a `fn`: no `const` can create loom's atomics |
@@ -70,7 +71,8 @@ pub(crate) use linux::{AtomicPtr, constructor, repeat};
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, identity,
-    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
+    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, specified,
+    spin,
 };
 
 #[cfg(loom)]
@@ -78,7 +80,8 @@ pub mod model;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, identity,
-    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
+    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, specified,
+    spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

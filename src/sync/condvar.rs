@@ -5,6 +5,7 @@ use super::{
     RobustMutexGuard, Timeout,
 };
 use crate::platform::Ordering::Relaxed;
+use crate::platform::specified::Waiters;
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
@@ -160,6 +161,9 @@ impl Condvar {
     #[inline]
     #[cfg_attr(loom, track_caller)]
     pub fn notify_one(&self) {
+        if let Some(contract) = Waiters::of_condvar(&self.word) {
+            return contract.wake(1);
+        }
         // A load is enough here, because the lock orders this load after a waiter's write of
         // `WAITERS`.
         let word = load_latest(&self.word);
@@ -172,6 +176,9 @@ impl Condvar {
     #[inline]
     #[cfg_attr(loom, track_caller)]
     pub fn notify_all(&self) {
+        if let Some(contract) = Waiters::of_condvar(&self.word) {
+            return contract.wake(ALL);
+        }
         let word = load_latest(&self.word);
         if has_waiters(word) {
             self.notify_all_waiters(word);
@@ -335,6 +342,10 @@ impl Condvar {
         at_recheck: AtRecheck,
     ) -> bool {
         let deadline = timeout.deadline();
+        if let Some(contract) = Waiters::of_condvar(&self.word) {
+            let rechecks = at_recheck == AtRecheck::Return;
+            return contract.wait(unlock, deadline.is_some(), rechecks) != Wake::TimedOut;
+        }
         let mut spin = Spin::new(&self.word, SpinPolicy::Event, deadline);
         let marks = match spin.is_enabled() {
             true => WAITERS,

@@ -148,11 +148,22 @@ impl Model {
     }
 
     /// Declares that parts of the model do what the contracts of these types say, in place of their
-    /// code. `interlatch-engine` explores such a model in every run, because loom has no such
-    /// parts.
+    /// code. `interlatch-engine` explores every execution of such a model in every run, because
+    /// loom has no such parts.
+    ///
+    /// For `RawRobustMutex` and `Condvar`, the contract then stands in for the code. A model over
+    /// the contract of another type is built on the types of `interlatch_contract::specified`.
     #[must_use]
     pub fn over(self, contracts: &'static [&'static str]) -> Self {
-        Self { contracts, ..self }
+        let bound = match self.expectation {
+            Expectation::Holds => Bound::None,
+            Expectation::Fails(_) => self.bound,
+        };
+        Self {
+            bound,
+            contracts,
+            ..self
+        }
     }
 
     /// Explores the model with increasing preemption bounds, at least up to `at_least`.
@@ -207,7 +218,7 @@ impl Model {
 
     /// Runs one execution of the model.
     pub fn execute(&self) {
-        engine::run((self.build)());
+        engine::run((self.build)(), self.contracts);
     }
 }
 

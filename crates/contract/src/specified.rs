@@ -1,9 +1,13 @@
-//! The contracts of the lock, the semaphore and the condition variable, as text and as code.
+//! The contracts of the locks, the semaphore and the condition variable, as text and as code.
 //!
 //! A composite, such as a buffer, uses parts only through their contracts. [`SpecifiedLock`],
 //! [`SpecifiedSemaphore`] and [`SpecifiedCondvar`] do what the contract of a part says and no more,
 //! in one step for each effect. A model of a composite that is built on them explores what the
 //! composite itself does, in a small part of the executions. Its verdict names the contracts.
+//!
+//! Robust primitives name the types of their parts. There, the contracts stand in for the code of
+//! [`RawRobustMutex`](interlatch::sync::RawRobustMutex) and [`Condvar`](interlatch::Condvar) inside
+//! the model platform. See [`Model::over`](interlatch_check::Model::over).
 //!
 //! Two checks connect a contract with a part of this crate. The contract runs the scenarios of the
 //! part, so it promises at least what the scenarios demand. The refinement test shows that whatever
@@ -14,6 +18,15 @@
 //! process holds the lock. An unlock happens before the next lock that succeeds. A lock operation
 //! without a timeout succeeds as soon as the lock is free. One with a timeout succeeds, or fails
 //! if it found the lock held. A lock operation has no other effect, and an unlock never waits.
+//!
+//! # The contract of a robust lock
+//! It is that of a lock, and it says more about deaths. The death of a holder frees the lock. What
+//! the holder did before its death happens before the next lock that succeeds, and this lock
+//! operation reports the death. The locks of a dead process become free one after the other, in any
+//! order. An unlock can also make the lock unrecoverable, or report a death that did not happen.
+//! Every later lock operation fails if the lock is unrecoverable. A lock operation fails if the
+//! process already holds the lock, or if it holds too many. A process may die before and after each
+//! operation, but not inside. After a death, a waiter may lock as late as at its next recheck.
 //!
 //! # The contract of a semaphore
 //! The acquisitions and releases of one semaphore have one order, in which there are never fewer
@@ -28,8 +41,11 @@
 //! the operation says otherwise. A notification of one removes at least one process, if one waits,
 //! and may remove more. A notification of all removes all. Until it returns, a notification may
 //! also end the next wait of a process that it has removed. So a wait may end without a
-//! notification for it. The notifications of one condition variable have one order with its
-//! waits, but no memory is ordered by them: the lock does that.
+//! notification for it. A process that dies leaves the waiters some time after its death, and a
+//! notification that has removed the process is lost. After a death, a wait of
+//! [`wait_robust`](interlatch::Condvar::wait_robust) without a timeout also ends when no process
+//! can run. The notifications of one condition variable have one order with its waits, but no
+//! memory is ordered by them: the lock does that.
 
 use crate::process_local::{Factory, SemaphoreFactory, slots};
 use interlatch::channel::{BoundedBuffer, MonitorBuffer, Slot};
@@ -124,7 +140,7 @@ impl Factory for SpecifiedCondvar {
 impl SpecifiedCondvar {
     #[track_caller]
     fn wait(&self, unlock: impl FnOnce(), timeout: Timeout) -> bool {
-        self.0.wait(unlock, timeout != Timeout::Infinite) != Wake::TimedOut
+        self.0.wait(unlock, timeout != Timeout::Infinite, true) != Wake::TimedOut
     }
 }
 

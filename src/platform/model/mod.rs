@@ -12,8 +12,8 @@
 //! data.
 //! [`world`] holds the state of an execution and imports only [`event`] and `change`. [`death`],
 //! [`choice`] and [`weakening`] decide what happens at a step. The atomics, the cell and the clock
-//! are built on [`death`], [`choice`] and [`weakening`]. The futex, the robust list, the pipe and
-//! the spin form the next layer. [`process`] runs an execution.
+//! are built on [`death`], [`choice`] and [`weakening`]. The futex, the robust list, the pipe, the
+//! spin and the contracts of parts ([`specified`]) form the next layer. [`process`] runs an execution.
 
 pub mod asymmetric;
 mod atomic;

@@ -13,7 +13,7 @@
 use super::backend::WatchedCell;
 use super::event::{Action, RobustStep};
 use super::world::{RobustList, RobustLists};
-use super::{AtomicU32, UnsafeCell, death, futex, weakening, world};
+use super::{AtomicU32, UnsafeCell, death, futex, specified, weakening, world};
 use crate::platform::robust::{OWNER, OWNER_DIED, RobustListError, WAITERS};
 use core::ops::Range;
 use core::panic::Location;
@@ -73,6 +73,16 @@ impl RobustWord {
     /// Returns the atomic word.
     pub fn word(&self) -> &AtomicU32 {
         &self.word
+    }
+
+    /// Adds the word to those that the running thread holds.
+    pub(super) fn hold(&self) {
+        world::robust_lists(|lists| lists.running.held.push(self.address()));
+    }
+
+    /// Removes the word from those that the running thread holds.
+    pub(super) fn drop_hold(&self) {
+        world::robust_lists(|lists| remove(&mut lists.running, self));
     }
 
     fn address(&self) -> *const () {
@@ -390,6 +400,7 @@ fn mark_owner_died(word: &RobustWord, owner: u32) {
 /// Recovers the words of all threads of a dead process, like the kernel. The dead process's thread
 /// runs this function.
 pub(super) fn exit() {
+    specified::leave_waiters();
     let RobustLists {
         running,
         waiting,
@@ -405,6 +416,15 @@ pub(super) fn exit() {
 
 /// Recovers the words of one dead thread.
 fn walk(RobustList { held, pending }: RobustList, thread: u32) {
+    if specified::RobustLock::selected().is_some() {
+        // SAFETY: the words are part of the scenario's state, which lives longer than the
+        // scenario's processes.
+        let held = held
+            .iter()
+            .chain(&pending)
+            .map(|address| unsafe { RobustWord::from_address(*address) });
+        return specified::free_words(held.collect(), thread);
+    }
     for address in held.iter().rev() {
         // SAFETY: the words are part of the scenario's state, which lives longer than the
         // scenario's processes.

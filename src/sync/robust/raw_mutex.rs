@@ -9,7 +9,7 @@ use crate::platform::robust::{
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, Static, TypeInfo, Wake, constructor,
-    futex, load_latest, load_latest_acquire,
+    futex, load_latest, load_latest_acquire, specified,
 };
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -260,6 +260,8 @@ enum Obstacle {
     /// The word had this value, so the lock was not acquired. The word is still announced to the
     /// kernel.
     Word(u32),
+    /// In a model, the contract of the lock stands in for its code.
+    Contract(specified::RobustLock),
 }
 
 /// The states of the lock's word that a waiting thread must distinguish.
@@ -334,6 +336,9 @@ impl RawRobustMutex {
     /// Locks if the lock is free and clean and the thread can hold one more lock.
     #[inline]
     fn lock_uncontended(&self) -> Result<(), Obstacle> {
+        if let Some(contract) = specified::RobustLock::selected() {
+            return Err(Obstacle::Contract(contract));
+        }
         as_owner(|owner| {
             if !owner.has_room() {
                 return Err(Obstacle::NoRoom);
@@ -449,6 +454,9 @@ impl RawRobustMutex {
             Obstacle::Word(found) => {
                 as_owner(|owner| self.lock_contended(owner, found, timeout, policy))
             }
+            Obstacle::Contract(contract) => {
+                as_owner(|owner| self.lock_by_contract(contract, owner, timeout))
+            }
         }
     }
 
@@ -475,6 +483,28 @@ impl RawRobustMutex {
         }
         owner.clear_pending();
         acquired
+    }
+
+    /// Locks as the contract says, in one step.
+    fn lock_by_contract(
+        &self,
+        contract: specified::RobustLock,
+        owner: &Owner,
+        timeout: Timeout,
+    ) -> Result<Acquired, LockError> {
+        owner.make_room()?;
+        if timeout != Timeout::NonBlocking && owner.holds_in_any_mapping(&self.word) {
+            return Err(LockError::AlreadyHeld);
+        }
+        let waits = |word| {
+            timeout == Timeout::Infinite && matches!(WordState::from_word(word), WordState::Held)
+        };
+        let found = contract.lock(&self.word, owner, waits);
+        match WordState::from_word(found) {
+            WordState::Free => Ok(Acquired::from_word(found)),
+            WordState::Held => Err(LockError::TimedOut),
+            WordState::Unrecoverable => Err(LockError::Unrecoverable),
+        }
     }
 
     fn acquire_contended(
@@ -535,6 +565,9 @@ impl RawRobustMutex {
         as_owner(|owner| {
             if !owner.holds(&self.word) {
                 return;
+            }
+            if let Some(contract) = specified::RobustLock::selected() {
+                return contract.unlock(&self.word, word);
             }
             owner.set_pending(&self.word);
             owner.unlink(&self.word);

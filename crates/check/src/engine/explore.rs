@@ -8,7 +8,7 @@ use interlatch::platform::ShmSafe;
 use interlatch::platform::model::backend::{self, Backend};
 use interlatch::platform::model::death;
 use interlatch::platform::model::process::{self, Body, ScenarioConfig, Successor};
-use interlatch::platform::model::world;
+use interlatch::platform::model::{specified, world};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -26,12 +26,13 @@ const CLOCK_INTERVAL: usize = 64;
 
 /// Runs one execution of a scenario. The caller must be inside loom's `check`.
 pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
-    run(ErasedScenario::new(scenario));
+    run(ErasedScenario::new(scenario), &[]);
 }
 
 /// Runs one execution of a type-erased scenario.
-pub(crate) fn run(scenario: ErasedScenario) {
+pub(crate) fn run(scenario: ErasedScenario, contracts: &'static [&'static str]) {
     world::begin();
+    specified::select(contracts);
     let instance: Rc<dyn Instance> = (scenario.start)().into();
     let bodies = (0..scenario.participants).map(|index| {
         let instance = instance.clone();

@@ -20,11 +20,11 @@ const MAX_RUNS: u64 = 2_000;
 /// # Panics
 /// Panics if a participant panics or if the scenario's verification panics.
 pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
-    run(ErasedScenario::new(scenario));
+    run(ErasedScenario::new(scenario), &[]);
 }
 
 /// Runs a type-erased scenario once.
-pub(crate) fn run(scenario: ErasedScenario) {
+pub(crate) fn run(scenario: ErasedScenario, _contracts: &[&str]) {
     // The instance is leaked, because a thread may have leaked a robust lock in its state. The
     // kernel accesses such a lock when the thread ends, which may be after the scope has ended.
     let instance: &dyn Instance = Box::leak((scenario.start)());

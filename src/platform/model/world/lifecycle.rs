@@ -132,6 +132,18 @@ pub fn robust_lists<R>(access: impl FnOnce(&mut RobustLists) -> R) -> R {
     })
 }
 
+/// Notes the waiters that the running process has joined.
+pub fn set_joined(waiters: Option<interlatch_engine::WaitQueue>) {
+    let number = CURRENT.get();
+    with(|world| world.processes[number].joined = waiters);
+}
+
+/// Returns the waiters that the running process has joined, and forgets them.
+pub fn take_joined() -> Option<interlatch_engine::WaitQueue> {
+    let number = CURRENT.get();
+    with(|world| world.processes[number].joined.take())
+}
+
 /// Returns memory for a value of this layout that stays valid until the execution ends.
 pub fn scratch(layout: Layout) -> *mut u8 {
     assert!(

@@ -28,7 +28,7 @@ pub(super) use choices::Choices;
 pub(super) use findings::{note_change, note_fence, note_load, note_site, note_write};
 pub(super) use lifecycle::{
     all_finished, begin_step, die, enter, finish, is_alive, is_successor, population,
-    replace_dead_process, robust_lists, scratch, step, threads,
+    replace_dead_process, robust_lists, scratch, set_joined, step, take_joined, threads,
 };
 pub(super) use older_values::{
     heavy_barrier, lacks_barrier, note_initial_value, note_read, note_value, readable_values,

@@ -92,6 +92,9 @@ pub struct Process {
     /// Whether the process runs in place of a dead one.
     pub is_successor: bool,
     pub robust_lists: RobustLists,
+    /// The waiters that the process has joined, in a model over the contract of a condition
+    /// variable.
+    pub joined: Option<interlatch_engine::WaitQueue>,
 }
 
 impl Process {
