@@ -268,7 +268,10 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
             Ok("ready")
         );
         // The delay is random, so that the kill can happen at any moment.
-        (0..random.u64(0..2000)).for_each(|_| std::thread::yield_now());
+        let moment = Instant::now() + Duration::from_micros(random.u64(0..1000));
+        while Instant::now() < moment {
+            std::thread::yield_now();
+        }
         assert!(!creator.has_ended(), "the actor has failed");
         creator.signal(SIGKILL);
         // Dropping the handle reaps the actor, so the actor is dead after this line.
