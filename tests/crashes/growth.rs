@@ -268,10 +268,7 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
             Ok("ready")
         );
         // The delay is random, so that the kill can happen at any moment.
-        let moment = Instant::now() + Duration::from_micros(random.u64(0..1000));
-        while Instant::now() < moment {
-            std::thread::yield_now();
-        }
+        wait_randomly(&mut random);
         assert!(!creator.has_ended(), "the actor has failed");
         creator.signal(SIGKILL);
         // Dropping the handle reaps the actor, so the actor is dead after this line.
@@ -287,7 +284,7 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
 /// A stopped process that owns the lock is not dead, so it keeps the lock. Sends and receives
 /// with a deadline time out, and those that do not block fail.
 fn stopped_owner_delays_only_infinite_timeouts() {
-    let named = Named::new("stopped");
+    let (named, mut random) = (Named::new("stopped"), fastrand::Rng::with_seed(seed()));
     let region = Region::memfd("growth", 4096).expect("a region");
     let buffer =
         UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
@@ -312,6 +309,8 @@ fn stopped_owner_delays_only_infinite_timeouts() {
                 // Draining the buffer ensures that it has capacity, no matter how often the actor
                 // stops here.
                 while receiver.try_recv().is_ok() {}
+                // Without the delay, a busy machine stops the actor before it continues.
+                wait_randomly(&mut random);
             }
             Err(TrySendError::Failed(_, ChannelError::Busy)) => break,
             Err(error) => panic!("{error}"),
@@ -330,6 +329,14 @@ fn stopped_owner_delays_only_infinite_timeouts() {
     other.signal(SIGCONT);
     sender.send(0).expect("the actor continues and unlocks");
     other.signal(SIGKILL);
+}
+
+/// Lets the other processes run until a random moment within a millisecond.
+fn wait_randomly(random: &mut fastrand::Rng) {
+    let moment = Instant::now() + Duration::from_micros(random.u64(0..1000));
+    while Instant::now() < moment {
+        std::thread::yield_now();
+    }
 }
 
 /// Stops the process, and returns after it has stopped.
