@@ -18,7 +18,7 @@ use interlatch::{
 
 pub fn tests() -> Vec<Test> {
     let name = "items_flow_while_senders_and_receivers_are_killed";
-    vec![Test::new(name, items_flow)]
+    vec![Test::alone(name, items_flow)]
 }
 
 const SENDERS: usize = 2;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let name = "replies_reach_clients_while_processes_are_killed";
-    vec![Test::new(name, replies_reach_clients)]
+    vec![Test::alone(name, replies_reach_clients)]
 }
 
 /// The index of the worker that is the server. The other workers are clients.

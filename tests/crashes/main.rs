@@ -50,5 +50,5 @@ fn main() -> ExitCode {
     tests.extend(growth::tests());
     tests.extend(names::tests());
     tests.extend(ring::tests());
-    harness::run(tests)
+    harness::run_in_processes(tests)
 }

@@ -32,7 +32,7 @@ pub fn tests() -> Vec<Test> {
             "ring_without_waiting_makes_no_system_call",
             ring_without_waiting_makes_no_system_call,
         ),
-        Test::new(
+        Test::alone(
             "ring_items_flow_while_endpoints_are_killed",
             ring_items_flow_while_endpoints_are_killed,
         ),

@@ -20,7 +20,7 @@ use std::array::from_fn;
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
-    vec![Test::new(
+    vec![Test::alone(
         "no_entry_is_lost_while_workers_are_killed",
         no_entry_is_lost_while_workers_are_killed,
     )]

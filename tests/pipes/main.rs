@@ -31,5 +31,5 @@ fn main() -> ExitCode {
     tests.extend(limits::tests());
     tests.extend(agreement::tests());
     tests.extend(bytes::tests());
-    harness::run(tests)
+    harness::run_in_processes(tests)
 }

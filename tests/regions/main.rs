@@ -57,5 +57,5 @@ fn main() -> ExitCode {
     tests.extend(replaced::tests());
     tests.extend(strangers::tests());
     tests.extend(limits::tests());
-    harness::run(tests)
+    harness::run_in_processes(tests)
 }

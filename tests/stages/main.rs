@@ -29,5 +29,5 @@ fn main() -> ExitCode {
     tests.extend(pipes::tests());
     tests.extend(stepped::tests());
     tests.extend(free::tests());
-    harness::run(tests)
+    harness::run_in_processes(tests)
 }

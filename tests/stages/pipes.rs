@@ -83,12 +83,15 @@ pub fn tests() -> Vec<Test> {
     process_local::all::<IndexedSemaphore>(&mut names);
     let mut tests = Vec::new();
     for (index, name) in names.0.into_iter().enumerate() {
-        tests.push(Test::new(format!("threads::pipes::{name}"), move || {
+        tests.push(Test::alone(format!("threads::pipes::{name}"), move || {
             process_local::all::<IndexedSemaphore>(&mut Only::new(index, Threads));
         }));
-        tests.push(Test::new(format!("processes::pipes::{name}"), move || {
-            process_local::all::<IndexedSemaphore>(&mut Only::new(index, Processes { index }));
-        }));
+        tests.push(Test::alone(
+            format!("processes::pipes::{name}"),
+            move || {
+                process_local::all::<IndexedSemaphore>(&mut Only::new(index, Processes { index }));
+            },
+        ));
     }
     tests
 }

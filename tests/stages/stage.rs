@@ -58,10 +58,10 @@ pub fn tests() -> Vec<Test> {
     contract::all(&mut names);
     let mut tests = Vec::new();
     for (index, name) in names.0.into_iter().enumerate() {
-        tests.push(Test::new(format!("threads::{name}"), move || {
+        tests.push(Test::alone(format!("threads::{name}"), move || {
             contract::all(&mut Only::new(index, Threads));
         }));
-        tests.push(Test::new(format!("processes::{name}"), move || {
+        tests.push(Test::alone(format!("processes::{name}"), move || {
             contract::all(&mut Only::new(index, Processes { index }));
         }));
     }
