@@ -3,9 +3,9 @@
 //! These models are exhaustive where those with the code of the parts are bounded. The contracts
 //! themselves run the scenarios of the parts.
 //!
-//! Models of plain primitives are built on the types of `interlatch_contract::specified`. The models
-//! of robust primitives are those of the other files, in which the contracts of [`ROBUST`] stand in
-//! for the code of the robust lock and the condition variable.
+//! Models of plain primitives are built on the types of `interlatch_contract::specified`. Models of
+//! robust primitives are the models of the other files, in which the contracts of [`ROBUST`] stand
+//! in for the code of the robust lock and the condition variable.
 
 use crate::collector::Collector;
 use crate::{

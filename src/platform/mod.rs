@@ -40,9 +40,9 @@
 //! | [`robust`] | the kernel's robust list | the same, applied at a simulated death |
 //! | [`asymmetric`] | `membarrier(2)` | a light load may return values older than the last heavy one |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
-//! | [`specified`] | nothing | the contract of a part, in models that have it in place of the code |
 //! | [`spin`] | adaptive spinning | reports once that the condition may hold |
 //! | `repeat` | an array of constants | an array of calls |
+//! | `specified` | nothing | the contract of a part, in models that have it in place of the code |
 //! | `constructor` | a `const fn` | a `fn`: no `const` can create loom's atomics |
 
 pub use core::sync::atomic::Ordering;
@@ -67,12 +67,11 @@ mod linux;
 #[cfg(all(test, not(loom)))]
 pub(crate) use linux::map_sparse;
 #[cfg(not(loom))]
-pub(crate) use linux::{AtomicPtr, constructor, repeat};
+pub(crate) use linux::{AtomicPtr, constructor, repeat, specified};
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, identity,
-    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, specified,
-    spin,
+    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
 };
 
 #[cfg(loom)]
@@ -80,11 +79,10 @@ pub mod model;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, identity,
-    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, specified,
-    spin,
+    load_hint, load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
 };
 #[cfg(loom)]
-pub(crate) use model::{constructor, repeat};
+pub(crate) use model::{constructor, repeat, specified};
 
 /// The reason why a call on a pipe transferred nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

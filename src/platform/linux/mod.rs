@@ -10,7 +10,7 @@ mod load;
 mod pin;
 pub mod pipe;
 pub(super) mod robust;
-pub mod specified;
+pub(crate) mod specified;
 pub mod spin;
 mod thread;
 mod watcher;

@@ -13,7 +13,8 @@
 //! [`world`] holds the state of an execution and imports only [`event`] and `change`. [`death`],
 //! [`choice`] and [`weakening`] decide what happens at a step. The atomics, the cell and the clock
 //! are built on [`death`], [`choice`] and [`weakening`]. The futex, the robust list, the pipe, the
-//! spin and the contracts of parts ([`specified`]) form the next layer. [`process`] runs an execution.
+//! spin and the contracts of parts ([`specified`]) form the next layer. [`process`] runs an
+//! execution.
 
 pub mod asymmetric;
 mod atomic;

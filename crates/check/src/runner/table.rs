@@ -5,6 +5,7 @@ use super::failure_text;
 use super::litmus::LitmusResult;
 use super::outcome::Outcome;
 use super::output::print_line;
+use crate::Verdict;
 use comfy_table::Table;
 use serde_json::json;
 
@@ -135,6 +136,9 @@ pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) 
         let passed = |result: &&Outcome| result.passed() && !result.skipped;
         results.iter().filter(exhibit).filter(passed).count()
     };
+    if crate::IS_EXHAUSTIVE {
+        print_verdicts(results);
+    }
     if crate::IS_EXHAUSTIVE && exhibits(true) > 0 {
         print_line(format_args!(
             "museum: {} bugs caught, {} fixed forms hold",
@@ -148,6 +152,22 @@ pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) 
     print_line(format_args!(
         "test result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; \
          {filtered} filtered out"
+    ));
+}
+
+/// Prints how far the models without a known bug were explored.
+fn print_verdicts(results: &[Outcome]) {
+    let holds = results.iter().filter(|result| result.expected.is_none());
+    let holds: Vec<&Verdict> = holds
+        .filter(|result| result.passed())
+        .filter_map(|result| Some(&result.conclusion()?.verdict))
+        .collect();
+    let count = |matches: fn(&Verdict) -> bool| holds.iter().filter(|each| matches(each)).count();
+    print_line(format_args!(
+        "models that hold: {} exhaustive, {} exhaustive over contracts, {} bounded",
+        count(|verdict| matches!(verdict, Verdict::Exhaustive)),
+        count(|verdict| matches!(verdict, Verdict::ExhaustiveOver(_))),
+        count(|verdict| matches!(verdict, Verdict::Bounded(_))),
     ));
 }
 

@@ -35,8 +35,8 @@ impl Waiters {
         }
     }
 
-    /// Returns the waiters of a condition variable whose word this is, if its contract stands in for
-    /// its code.
+    /// Returns the waiters of the condition variable with this word, if the contract stands in for
+    /// the code.
     pub fn of_condvar(word: &AtomicU32) -> Option<Self> {
         is_selected("Condvar").then(|| Self {
             number: word.number(),
@@ -45,7 +45,7 @@ impl Waiters {
     }
 
     /// Joins the queue, calls `unlock`, and sleeps until a wake removes the process from the queue.
-    /// If `timed`, the process may also leave the queue by itself, and if `rechecks`, a recheck ends
+    /// If `timed`, the process may also leave the queue by itself. If `rechecks`, a recheck ends
     /// the sleep. Signals have no effect, because the code of a condition variable waits again.
     #[track_caller]
     pub fn wait(&self, unlock: impl FnOnce(), timed: bool, rechecks: bool) -> Wake {
