@@ -55,7 +55,9 @@ function name(model) {
 function parts(model) {
   const [primitive, property = "", rest = ""] = model.name.split("/");
   const [, ...variants] = rest.split(", ");
-  return { primitive, property, variant: variants.join(", ") };
+  // The badge says that a model is built on contracts.
+  const others = variants.filter((variant) => variant !== "over contracts");
+  return { primitive, property, variant: others.join(", ") };
 }
 
 function scores() {
