@@ -68,25 +68,12 @@ fn main() -> ExitCode {
 fn models() -> Vec<Model> {
     [
         mutex::models(),
-        raw_robust_mutex::models(),
-        robust_mutex::models(),
-        robust_condvar::models(),
-        robust_semaphore::models(),
-        robust_semaphore_pair::models(),
-        robust_buffer::models(),
-        refused::models(),
-        rendezvous::models(),
+        of_robust_primitives(),
         ring::models(),
-        loan::models(),
-        segment_list::models(),
-        addressed::models(),
-        byte_pipe::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),
         buffer::models(),
-        message_queue::models(),
-        directory::models(),
         process_local::models(),
         broken::models(),
         museum::models(),
@@ -96,6 +83,28 @@ fn models() -> Vec<Model> {
         calls::models(),
         #[cfg(loom)]
         forks::models(),
+    ]
+    .concat()
+}
+
+/// Returns the models of the primitives that use a robust lock. `over_contracts` explores them a
+/// second time.
+fn of_robust_primitives() -> Vec<Model> {
+    [
+        raw_robust_mutex::models(),
+        robust_mutex::models(),
+        robust_condvar::models(),
+        robust_semaphore::models(),
+        robust_semaphore_pair::models(),
+        robust_buffer::models(),
+        refused::models(),
+        rendezvous::models(),
+        loan::models(),
+        segment_list::models(),
+        addressed::models(),
+        byte_pipe::models(),
+        message_queue::models(),
+        directory::models(),
     ]
     .concat()
 }

@@ -7,12 +7,8 @@
 //! robust primitives are the models of the other files, in which the contracts of [`ROBUST`] stand
 //! in for the code of the robust lock and the condition variable.
 
+use crate::broken;
 use crate::collector::Collector;
-use crate::{
-    addressed, broken, byte_pipe, directory, loan, message_queue, raw_robust_mutex, refused,
-    rendezvous, robust_buffer, robust_condvar, robust_mutex, robust_semaphore,
-    robust_semaphore_pair, segment_list,
-};
 use interlatch::channel::Unregistered;
 use interlatch::sync::{
     Condvar, LockGuard, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
@@ -28,6 +24,7 @@ const LOCK: &[&str] = &["RawMutex"];
 const SEMAPHORE: &[&str] = &["Semaphore"];
 const CONDVAR: &[&str] = &["Condvar", "RawMutex"];
 const BOTH: &[&str] = &["Semaphore", "RawMutex"];
+/// The parts of robust primitives.
 pub const ROBUST: &[&str] = &["Condvar", "RawRobustMutex"];
 
 pub fn models() -> Vec<Model> {
@@ -54,23 +51,7 @@ pub fn models() -> Vec<Model> {
 
 /// Returns the models of every primitive that uses a robust lock, over contracts.
 fn robust() -> Vec<Model> {
-    let models = [
-        raw_robust_mutex::models(),
-        robust_mutex::models(),
-        robust_condvar::models(),
-        robust_semaphore::models(),
-        robust_semaphore_pair::models(),
-        robust_buffer::models(),
-        refused::models(),
-        rendezvous::models(),
-        loan::models(),
-        segment_list::models(),
-        addressed::models(),
-        byte_pipe::models(),
-        message_queue::models(),
-        directory::models(),
-    ];
-    without(models.concat(), &TOO_LARGE_WITH_DEATHS)
+    without(crate::of_robust_primitives(), &TOO_LARGE_WITH_DEATHS)
         .map(over_robust)
         .collect()
 }

@@ -10,8 +10,8 @@
 //! the model platform. See [`Model::over`](interlatch_check::Model::over).
 //!
 //! Two checks connect a contract with a part of this crate. The contract runs the scenarios of the
-//! part, so it promises at least what the scenarios demand. The refinement test shows that whatever
-//! a program observes of the part, it may observe of the contract.
+//! part, so it promises at least what the scenarios demand. The refinement test searches for
+//! something that a program can observe of the part, but not of the contract.
 //!
 //! # The contract of a lock
 //! A process holds the lock from a lock operation that succeeds until its unlock. At most one

@@ -1,7 +1,8 @@
-//! Test harnesses that run each test in the main thread of a process.
+//! Test harnesses in which tests can fork.
 //!
 //! A program with one thread can fork safely. libtest starts a thread for each test; libtest-mimic
-//! runs the tests in the main thread if it is told to use one thread.
+//! runs the tests in the main thread if it is told to use one thread. Only a test of [`Test::alone`]
+//! may run in another thread.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::prctl;
@@ -34,8 +35,9 @@ impl Test {
         }
     }
 
-    /// Creates a test that [`run_in_processes`] runs in its own process while no other test runs.
-    /// It suits a test that uses all cores, or one that is shorter than the start of a process.
+    /// Creates a test that [`run_in_processes`] runs without a child process, while no other test
+    /// runs. It suits a test that uses all cores, or one that is shorter than the start of a
+    /// process. The test may run in another thread than the main one, so it must not fork.
     pub fn alone(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Self {
         let test = Self::new(name, move || {
             let _running = RUNNING.write().unwrap_or_else(PoisonError::into_inner);
